@@ -1,0 +1,75 @@
+package message
+
+import "sync"
+
+// A Part is one node of the MIME tree: a container with Children, or a leaf.
+type Part struct {
+	Header   *Header
+	Parent   *Part
+	Children []*Part
+	Depth    int // 0 is the message itself
+
+	MediaType   string            // lower case; RFC 2045 section 5.2: "text/plain" if nothing usable is declared
+	Params      map[string]string // of Content-Type; keys in lower case, values decoded by RFC 2231
+	Disposition string            // "inline", "attachment", or "" for none
+	Name        string            // file name from any source, decoded; "" for none
+	Encoding    string            // transfer encoding as declared, lower case
+	Charset     string            // as declared, lower case
+	Alternate   bool              // a reading of bytes that another part covers too
+
+	src        []byte // the message, or the decoded part that this one stands in
+	start, end int    // of the body in src
+	reading    reading
+	names      []string // other file names that the part goes by
+
+	decodeOnce  sync.Once
+	decoded     []byte
+	decodeFound defects
+
+	textOnce  sync.Once
+	text      string
+	textFound defects
+}
+
+// A reading says how a part's bytes are to be taken.
+type reading struct {
+	container bool // its content is in Children
+	opaque    bool // a container that is not opened: only its raw text is looked at
+	aside     bool // stands in a preamble or epilogue: no reader shows it
+	encoding  codec
+	fill      base64Fill
+}
+
+// Raw is the part's body as it stands in the message; for parts inside an
+// encoded message/rfc822 as it stands in what the encoding hides.
+func (p *Part) Raw() []byte { return p.src[p.start:p.end:p.end] }
+
+func (p *Part) leaf() bool { return !p.reading.container || p.reading.opaque }
+
+// Decoded is the body with its transfer encoding undone, as well as that can
+// be done.
+func (p *Part) Decoded() []byte {
+	p.decodeOnce.Do(func() {
+		p.decoded = p.reading.encoding.decode(p.Raw(), p.reading.fill, &p.decodeFound)
+	})
+	return p.decoded
+}
+
+// Text is the body of a text part in UTF-8; "" for parts that are no text.
+func (p *Part) Text() string {
+	if !p.textual() {
+		return ""
+	}
+	p.textOnce.Do(func() {
+		p.text = decodeCharset(p.Charset, p.Decoded(), p.isHTML(), &p.textFound)
+	})
+	return p.text
+}
+
+func (p *Part) textual() bool {
+	return p.leaf() && (p.reading.opaque || hasPrefixFold(p.MediaType, "text/") || p.isHTML())
+}
+
+func (p *Part) isHTML() bool {
+	return p.MediaType == "text/html" || p.MediaType == "application/xhtml+xml"
+}
