@@ -1,0 +1,289 @@
+package rules
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
+)
+
+func hasHTML(m *engine.Mail) bool { return m.Message.HTML().Parts > 0 }
+
+// htmlTextRatio is the share of visible characters among the characters of
+// the HTML source.
+func htmlTextRatio(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	n := 0
+	for _, p := range textParts(m) {
+		if p.MediaType == "text/html" {
+			n += utf8.RuneCountInString(p.Text())
+		}
+	}
+	if n == 0 {
+		return 0, false
+	}
+	return float64(m.Message.HTML().VisibleChars) / float64(n), true
+}
+
+// hiddenChars counts characters of text that a reader does not see, without
+// comments and without the blank padding of preview lines.
+func hiddenChars(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	return float64(hidden(m)), true
+}
+
+func hidden(m *engine.Mail) int {
+	n := 0
+	for _, h := range m.Message.HTML().Hidden {
+		if h.Means == "comment" {
+			continue
+		}
+		for _, r := range h.Text {
+			if r > ' ' && r != 0xA0 && !invisible(r) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// hiddenRatio is the share of hidden characters among all of the HTML's text.
+func hiddenRatio(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	h := hidden(m)
+	all := h + m.Message.HTML().VisibleChars
+	if all < 50 {
+		return 0, false
+	}
+	return float64(h) / float64(all), true
+}
+
+// hiddenRuns is the number of separate hidden stretches of text.
+func hiddenRuns(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	n := 0
+	for _, h := range m.Message.HTML().Hidden {
+		if h.Means != "comment" {
+			n++
+		}
+	}
+	return float64(n), true
+}
+
+// hiddenBetweenLetters counts hidden stretches of one to three characters,
+// as they are strewn into words to break them for a filter.
+func hiddenCrumbs(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	n := 0
+	for _, h := range m.Message.HTML().Hidden {
+		t := strings.TrimSpace(h.Text)
+		if h.Means != "comment" && len(t) > 0 && len(t) <= 3 && !has8bit(t) {
+			n++
+		}
+	}
+	return float64(n), true
+}
+
+func htmlMalformed(m *engine.Mail) (float64, bool) {
+	return float64(m.Message.HTML().Malformed), hasHTML(m)
+}
+
+// htmlComments counts characters? No: comments.
+func htmlComments(m *engine.Mail) (float64, bool) {
+	return float64(m.Message.HTML().Comments), hasHTML(m)
+}
+
+func htmlImages(m *engine.Mail) (float64, bool) {
+	return float64(len(m.Message.HTML().Images)), true
+}
+
+// imageOnly: at least one picture that is not a counting pixel, and fewer than
+// 20 words to read beside it.
+func imageOnly(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	pictures := 0
+	for _, i := range m.Message.HTML().Images {
+		if !pixel(i) {
+			pictures++
+		}
+	}
+	return truth(pictures > 0 && wordCount(body(m)) < 20), true
+}
+
+// pixel says whether an image is too small to show anything.
+func pixel(i message.Image) bool {
+	return i.Width >= 0 && i.Width <= 3 || i.Height >= 0 && i.Height <= 3
+}
+
+// oneBigImageLink: the mail is a picture or two, all its links but mailto go
+// to one address, and there are fewer than 30 words.
+func oneBigImageLink(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	targets := map[string]bool{}
+	for _, l := range m.Message.Links() {
+		if l.Source == "href" && web(l) {
+			targets[l.Norm] = true
+		}
+	}
+	pictures := 0
+	for _, i := range m.Message.HTML().Images {
+		if !pixel(i) {
+			pictures++
+		}
+	}
+	return truth(len(targets) == 1 && pictures > 0 && pictures <= 3 && wordCount(body(m)) < 30), true
+}
+
+// htmlOnly: there is an HTML part and no plain text to go with it.
+func htmlOnly(m *engine.Mail) (float64, bool) {
+	html, plain := false, false
+	for _, p := range textParts(m) {
+		html = html || p.MediaType == "text/html"
+		plain = plain || p.MediaType == "text/plain"
+	}
+	return truth(html && !plain), true
+}
+
+// alternativeOverlap is the share of the plain alternative's words (of four
+// letters and more) that the HTML alternative also has. It exists when both
+// are there and the plain one has 10 such words.
+func alternativeOverlap(m *engine.Mail) (float64, bool) {
+	var plain, html *message.Part
+	for _, p := range textParts(m) {
+		if p.Parent == nil || p.Parent.MediaType != "multipart/alternative" {
+			continue
+		}
+		if p.MediaType == "text/plain" && plain == nil {
+			plain = p
+		}
+		if p.MediaType == "text/html" && html == nil {
+			html = p
+		}
+	}
+	if plain == nil || html == nil {
+		return 0, false
+	}
+	source := map[string]bool{}
+	for i, w := range strings.FieldsFunc(strings.ToLower(html.Text()), notLetter) {
+		if i > 20000 {
+			break
+		}
+		source[w] = true
+	}
+	n, shared := 0, 0
+	for _, w := range strings.FieldsFunc(strings.ToLower(clip(plain.Text(), 1<<16)), notLetter) {
+		if len(w) < 4 || strings.HasPrefix(w, "http") {
+			continue
+		}
+		n++
+		if source[w] {
+			shared++
+		}
+	}
+	if n < 10 {
+		return 0, false
+	}
+	return float64(shared) / float64(n), true
+}
+
+// alternativePlainEmpty: the plain alternative of an HTML text is blank.
+func alternativePlainEmpty(m *engine.Mail) (float64, bool) {
+	for _, p := range m.Message.Parts() {
+		if p.Alternate || p.MediaType != "multipart/alternative" {
+			continue
+		}
+		plain, html := -1, -1
+		for _, c := range p.Children {
+			switch c.MediaType {
+			case "text/plain":
+				plain = len(strings.TrimSpace(c.Text()))
+			case "text/html":
+				html = len(strings.TrimSpace(c.Text()))
+			}
+		}
+		if plain >= 0 && html >= 0 {
+			return truth(plain == 0 && html > 0), true
+		}
+	}
+	return 0, false
+}
+
+func notLetter(r rune) bool {
+	return r < 0x80 && !asciiLetter(byte(r)) || r == 0xA0 || r >= 0x2000 && r <= 0x206F
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// entityRatio is the share of numeric character references that stand for
+// plain ASCII letters or digits among the characters of the HTML source.
+func entityAscii(m *engine.Mail) (float64, bool) {
+	if !hasHTML(m) {
+		return 0, false
+	}
+	n := 0
+	for _, p := range textParts(m) {
+		if p.MediaType != "text/html" {
+			continue
+		}
+		s := p.Text()
+		for {
+			i := strings.Index(s, "&#")
+			if i < 0 {
+				break
+			}
+			s = s[i+2:]
+			if letterReference(s) {
+				n++
+			}
+		}
+	}
+	return float64(n), true
+}
+
+// letterReference says whether s begins with the number of an ASCII letter or
+// digit, decimal or after an x hexadecimal.
+func letterReference(s string) bool {
+	base := 10
+	if len(s) > 0 && s[0]|0x20 == 'x' {
+		base, s = 16, s[1:]
+	}
+	v, i := 0, 0
+	for ; i < len(s) && i < 8; i++ {
+		c := s[i] | 0x20
+		switch {
+		case s[i] >= '0' && s[i] <= '9':
+			v = v*base + int(s[i]-'0')
+		case base == 16 && c >= 'a' && c <= 'f':
+			v = v*16 + int(c-'a') + 10
+		default:
+			c = 0
+		}
+		if c == 0 {
+			break
+		}
+		if v > 0x7F {
+			return false
+		}
+	}
+	return i > 0 && (v >= 'a' && v <= 'z' || v >= 'A' && v <= 'Z' || v >= '0' && v <= '9')
+}

@@ -1,0 +1,185 @@
+package match
+
+import (
+	"math"
+	"regexp/syntax"
+	"unicode/utf8"
+)
+
+// bounds tell how far a match can reach from any byte inside it, so that a
+// pattern need only be tried on a window around a literal.
+type bounds struct {
+	// reach is the most bytes other than ASCII white space that a match
+	// has; unlimited when there is no such number. White space does not
+	// count, because \s+ stands in most patterns and seldom meets much.
+	reach int
+	// takes are the ASCII bytes that a match can contain: it never reaches
+	// over any other.
+	takes [utf8.RuneSelf]bool
+	// begin, end: the pattern asks for the begin or end of the text; lines,
+	// words: for that of a line or word.
+	begin, end, lines, words bool
+	// heavy: a counted repetition can hold very many states at once.
+	heavy bool
+}
+
+const unlimited = math.MaxInt32
+
+// heavyCount is the count from which a repetition makes a pattern heavy: after
+// X, .{0,n} can be at any subset of n places, so that a hostile text makes a
+// new state of the automaton for each of its bytes.
+const heavyCount = 8
+
+// measure derives the bounds of a pattern.
+func measure(re *syntax.Regexp) *bounds {
+	b := &bounds{}
+	b.reach = b.longest(re)
+	return b
+}
+
+// longest returns the reach of a node and marks the bytes that it takes.
+func (b *bounds) longest(re *syntax.Regexp) int {
+	switch re.Op {
+	case syntax.OpBeginText:
+		b.begin = true
+	case syntax.OpEndText:
+		b.end = true
+	case syntax.OpBeginLine, syntax.OpEndLine:
+		b.lines = true
+	case syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		b.words = true
+	case syntax.OpLiteral:
+		sum := 0
+		for _, r := range re.Rune {
+			variants := []rune{r}
+			if re.Flags&syntax.FoldCase != 0 {
+				variants = orbit(r)
+			}
+			size := 0
+			for _, v := range variants {
+				size = max(size, b.take(v, v))
+			}
+			sum += size
+		}
+		return sum
+	case syntax.OpCharClass:
+		size := 0
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			size = max(size, b.take(re.Rune[i], re.Rune[i+1]))
+		}
+		return size
+	case syntax.OpAnyCharNotNL:
+		b.take(0, '\n'-1)
+		return b.take('\n'+1, utf8.MaxRune)
+	case syntax.OpAnyChar:
+		return b.take(0, utf8.MaxRune)
+	case syntax.OpCapture, syntax.OpQuest:
+		return b.longest(re.Sub[0])
+	case syntax.OpConcat:
+		sum := 0
+		for _, sub := range re.Sub {
+			sum = times(1, sum) + times(1, b.longest(sub))
+		}
+		return times(1, sum)
+	case syntax.OpAlternate:
+		most := 0
+		for _, sub := range re.Sub {
+			most = max(most, b.longest(sub))
+		}
+		return most
+	case syntax.OpStar, syntax.OpPlus:
+		return times(unlimited, b.longest(re.Sub[0]))
+	case syntax.OpRepeat:
+		n := re.Max
+		if n < 0 {
+			n = unlimited
+		}
+		if max(re.Min, re.Max) > heavyCount {
+			b.heavy = true
+		}
+		return times(n, b.longest(re.Sub[0]))
+	}
+	return 0 // assertions and the empty match
+}
+
+// times multiplies, holding unlimited.
+func times(n, size int) int {
+	if size == 0 || n == 0 {
+		return 0
+	}
+	if n >= unlimited || size >= unlimited || n*size >= unlimited {
+		return unlimited
+	}
+	return n * size
+}
+
+// take marks a range of runes and returns the most bytes that one has, white
+// space not counted.
+func (b *bounds) take(lo, hi rune) int {
+	size := 0
+	for r := lo; r <= hi && r < utf8.RuneSelf; r++ {
+		b.takes[r] = true
+		if !space(byte(r)) {
+			size = 1
+		}
+	}
+	if hi >= utf8.RuneSelf {
+		size = utf8.UTFMax
+		if n := utf8.RuneLen(hi); n > 0 {
+			size = n
+		}
+	}
+	return size
+}
+
+func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// window returns the stretch of text in which every match lies that overlaps
+// text[from:to], cut so that assertions at its ends hold just as they do in
+// the text. closed says that no match crosses its ends.
+func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
+	closed = true
+	left := b.reach
+	if b.begin {
+		from = 0
+	}
+	for lo = from; lo > 0; lo-- {
+		c := text[lo-1]
+		if c < utf8.RuneSelf && !b.takes[c] {
+			lo-- // keep it: it is what stands before a match
+			break
+		}
+		if left > 0 || space(c) && !(b.lines && c == '\n') {
+			if !space(c) {
+				left--
+			}
+			continue
+		}
+		if utf8.RuneStart(text[lo]) && !(b.words && word(c)) && !(b.lines && c != '\n') {
+			closed = false
+			break
+		}
+	}
+	right := b.reach
+	if b.end {
+		to = len(text)
+	}
+	for hi = to; hi < len(text); hi++ {
+		c := text[hi]
+		if c < utf8.RuneSelf && !b.takes[c] {
+			hi++
+			break
+		}
+		if right > 0 || space(c) && !(b.lines && c == '\n') {
+			if !space(c) {
+				right--
+			}
+			continue
+		}
+		if utf8.RuneStart(c) && !(b.words && word(c)) && !(b.lines && c != '\n') {
+			closed = false
+			break
+		}
+	}
+	return lo, hi, closed
+}
