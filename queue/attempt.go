@@ -1,0 +1,268 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+// attempt tries j's item once: note that it is tried, deliver, record what came of it.
+func (q *Queue) attempt(ctx context.Context, j *job) {
+	e, err := q.beginAttempt(j.id)
+	if err != nil {
+		if !errors.Is(err, errStale) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) {
+			q.log.Warn("attempt could not begin", "id", j.id, "error", err)
+			q.sched.repass()
+		}
+		return
+	}
+	body, err := q.openBody(e)
+	if err != nil {
+		q.log.Error("a message's body cannot be read; the item is held", "id", e.ID, "from", e.Sender, "error", err)
+		q.record(ctx, e, func() *op {
+			o := q.change(e.ID, func(now *entry) error {
+				now.Hold, now.Next = "its body cannot be read: "+err.Error(), time.Time{}
+				return nil
+			})
+			change := o.apply
+			o.apply = func(t *tx) error {
+				if err := change(t); err != nil {
+					return err
+				}
+				return t.Delete(tryKey(e.ID))
+			}
+			return o
+		})
+		return
+	}
+	defer body.Close()
+	results := q.deliver(ctx, e.Item, body)
+	q.settle(ctx, e, results)
+}
+
+// beginAttempt notes, before anything of the item is looked at, that it is being tried: if the process dies of it, Open will know.
+func (q *Queue) beginAttempt(id string) (e *entry, err error) {
+	o := &op{need: q.cfg.MinFree / recordShare, size: 200}
+	o.apply = func(t *tx) error {
+		if e, err = getEntry(t.Txn, id); err != nil {
+			return err
+		}
+		if e.Hold != "" || e.Next.After(q.now()) {
+			return errStale
+		}
+		return t.Set(tryKey(id), nil)
+	}
+	if err := q.do(context.Background(), o); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// deliver calls the Deliverer with copies. A panic of it is a temporary failure of all recipients.
+func (q *Queue) deliver(ctx context.Context, it *Item, body readSeeker) (results []Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			n := q.panics.Add(1)
+			q.log.Error("delivery panicked", "id", it.ID, "panic", p, "panics", n, "stack", string(debug.Stack()))
+			results = nil
+			for range it.Pending() {
+				results = append(results, Result{State: Deferred, Reply: "451 4.3.0 internal error"})
+			}
+		}
+	}()
+	copied := *it
+	copied.Recipients = slices.Clone(it.Recipients)
+	copied.Attempts++
+	return q.cfg.Deliverer.Deliver(ctx, &copied, body)
+}
+
+// settle records the results of an attempt: the new states, and with them, in the same commit, either the next due time
+// or, when every recipient is final, the end of the item; and the notification for recipients that failed.
+func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
+	now := q.now()
+	after := *e.Item
+	after.Recipients = slices.Clone(e.Recipients)
+	after.Attempts++
+	after.Crashes = 0
+	after.Tried = now
+	expired := !now.Before(after.Expires) // and it was tried just now
+	var failed []Recipient
+	i := 0
+	for n := range after.Recipients {
+		r := &after.Recipients[n]
+		if r.State.Final() {
+			continue
+		}
+		res := Result{State: Deferred, Reply: "451 4.3.0 no result"}
+		if i < len(results) {
+			res = results[i]
+		}
+		i++
+		if !res.State.Final() {
+			res.State = Deferred
+		}
+		if res.State == Deferred && expired {
+			res.State = Failed
+			res.Reply = "554 5.4.7 delivery time expired; last reply: " + res.Reply
+		}
+		r.State, r.Server, r.Changed = res.State, cut(res.Server), now
+		r.Reply = cut(res.Reply)
+		r.Attempts++
+		if r.State == Failed {
+			failed = append(failed, *r)
+		}
+	}
+	done := len(after.Pending()) == 0
+	if after.Next = now.Add(q.cfg.Retry(after.Attempts)); after.Next.After(after.Expires) && now.Before(after.Expires) {
+		after.Next = after.Expires
+	}
+	bounce := q.bounce(&after, failed)
+	if bounce.err != nil {
+		q.log.Error("no notification could be made; the item is held", "id", e.ID, "from", e.Sender, "error", bounce.err)
+		for n := range after.Recipients {
+			if r := &after.Recipients[n]; r.State == Failed && !e.Recipients[n].State.Final() {
+				r.State = Deferred
+			}
+		}
+		done = false
+	}
+	q.record(ctx, e, func() *op {
+		o := &op{need: q.cfg.MinFree / recordShare, size: 500 + 300*len(after.Recipients)}
+		if bounce.draft != nil {
+			r, err := q.prepare(*bounce.draft)
+			if err == nil {
+				o.add(r)
+			}
+		}
+		o.apply = func(t *tx) error {
+			now, err := getEntry(t.Txn, e.ID)
+			if err != nil {
+				return err
+			}
+			before := *now.Item
+			after := after
+			after.Expires = before.Expires
+			if after.Hold = before.Hold; after.Hold != "" { // held meanwhile
+				after.Next = time.Time{}
+			}
+			if bounce.err != nil {
+				after.Hold, after.Next = "no notification could be made: "+bounce.err.Error(), time.Time{}
+			}
+			if err := t.Delete(tryKey(e.ID)); err != nil {
+				return err
+			}
+			t.marks(now.place, &after)
+			if done {
+				return t.remove(&entry{&before, now.place})
+			}
+			return t.put(&entry{&before, now.place}, &entry{&after, now.place})
+		}
+		return o
+	})
+}
+
+// cut bounds a text that came from outside.
+func cut(s string) string {
+	const most = 1000
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// notice is the notification that recipients failed, if there is to be one.
+type notice struct {
+	draft *Draft
+	err   error
+}
+
+// bounce asks Config.Bounce for the notification about failed recipients.
+func (q *Queue) bounce(it *Item, failed []Recipient) (n notice) {
+	if len(failed) == 0 {
+		return notice{}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			q.panics.Add(1)
+			q.log.Error("making a notification panicked", "id", it.ID, "panic", p, "stack", string(debug.Stack()))
+			n = notice{err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	if q.cfg.Bounce != nil {
+		copied := *it
+		copied.Recipients = slices.Clone(it.Recipients)
+		if d, ok := q.cfg.Bounce(&copied, failed); ok {
+			if d.ID == "" {
+				d.ID = newID(q.now())
+			}
+			if _, err := q.prepare(d); err != nil {
+				return notice{err: err}
+			}
+			return notice{draft: &d}
+		}
+	}
+	for _, r := range failed {
+		if it.Sender == "" {
+			q.log.Warn("double bounce, dropped: a message from the null sender failed", "id", it.ID, "to", r.Address, "reply", r.Reply)
+		} else {
+			q.log.Warn("recipient failed, no notification", "id", it.ID, "from", it.Sender, "to", r.Address, "reply", r.Reply)
+		}
+	}
+	return notice{}
+}
+
+// record does the op that make makes, again and again as long as the disk is full: what an attempt brought is not given
+// up lightly, because the message would be delivered twice. It gives up when the queue closes or ctx ends.
+func (q *Queue) record(ctx context.Context, e *entry, make func() *op) {
+	for {
+		err := q.do(context.Background(), make())
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, ErrNotFound): // deleted meanwhile
+			return
+		case errors.Is(err, ErrFull):
+			select {
+			case <-time.After(fullSleep):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		q.log.Error("what an attempt brought could not be recorded; the message may be delivered again", "id", e.ID, "error", err)
+		return
+	}
+}
+
+// change returns an op that changes one item by f, which returns errStale to leave it alone.
+func (q *Queue) change(id string, f func(*entry) error) *op {
+	return &op{need: q.cfg.MinFree / recordShare, size: 2000, apply: func(t *tx) error {
+		e, err := getEntry(t.Txn, id)
+		if err != nil {
+			return err
+		}
+		before := *e.Item
+		before.Recipients = slices.Clone(e.Recipients)
+		if err := f(e); err != nil {
+			return err
+		}
+		return t.put(&entry{&before, e.place}, e)
+	}}
+}
+
+// openBody opens e's message; if its record was moved in that instant, at its new place.
+func (q *Queue) openBody(e *entry) (readSeekCloser, error) {
+	b, err := q.spool.open(e.place, e.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		var now *entry
+		if verr := q.view(func(txn *badger.Txn) (err error) { now, err = getEntry(txn, e.ID); return err }); verr == nil && now.place != e.place {
+			return q.spool.open(now.place, e.ID)
+		}
+	}
+	return b, err
+}

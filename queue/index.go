@@ -1,0 +1,226 @@
+package queue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// The index (Badger) knows where each item's record is, how its delivery stands and when it is due. Keys:
+//
+//	i/<id>          place and item
+//	d/<ms, 8><id>   the item is due then (not for held items); value: 1 if it is under suspicion of crashing us, else 0, then its first open recipient's domain
+//	t/<id>          an attempt was begun whose result is not recorded yet
+//	m/end           segment and offset up to which the spool's records are indexed: what lies before and has no i/ key is finished
+const (
+	itemPrefix = "i/"
+	duePrefix  = "d/"
+	tryPrefix  = "t/"
+	endKey     = "m/end"
+)
+
+// openIndex opens the Badger database in dir with settings for little memory (libraries' defaults would map gigabytes).
+func openIndex(dir string, log *slog.Logger) (*badger.DB, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	o := badger.DefaultOptions(dir).
+		WithSyncWrites(true).       // without it a power cut loses acknowledged commits
+		WithDetectConflicts(false). // there is one writer
+		WithMemTableSize(8 << 20).WithNumMemtables(2).
+		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(6).
+		WithValueThreshold(1 << 20). // never into the value log, whose garbage collection does not keep up
+		WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(4 << 20).WithIndexCacheSize(4 << 20).
+		WithNumCompactors(2).WithCompression(options.None).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithMetricsEnabled(false).
+		WithBypassLockGuard(true). // the queue has its own lock, and Badger keeps its when Open panics
+		WithLogger(badgerLog{log})
+	db, err := openBadger(o)
+	if err != nil {
+		// dgraph-io/badger #2207: after a cut, a log file of length zero makes the first Open fail and the second succeed.
+		log.Warn("index did not open, trying once more", "dir", dir, "error", err)
+		removeEmptyLogs(dir)
+		db, err = openBadger(o)
+	}
+	return db, err
+}
+
+// openBadger turns a panic in Badger's reading of damaged files into an error.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("badger panicked: %v", p)
+		}
+	}()
+	return badger.Open(o)
+}
+
+func removeEmptyLogs(dir string) {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		names, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, name := range names {
+			if info, err := os.Stat(name); err == nil && info.Size() == 0 {
+				os.Remove(name)
+			}
+		}
+	}
+}
+
+// badgerLog passes on what an operator must know; Badger's chatter is debug.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error("badger: " + fmt.Sprintf(f, a...)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn("badger: " + fmt.Sprintf(f, a...)) }
+func (l badgerLog) Infof(string, ...any)        {}
+func (l badgerLog) Debugf(string, ...any)       {}
+
+func itemKey(id string) []byte { return append([]byte(itemPrefix), id...) }
+func tryKey(id string) []byte  { return append([]byte(tryPrefix), id...) }
+
+func dueKey(t time.Time, id string) []byte {
+	return append(binary.BigEndian.AppendUint64([]byte(duePrefix), uint64(max(0, t.UnixMilli()))), id...)
+}
+
+func parseDueKey(k []byte) (time.Time, string) {
+	k = k[len(duePrefix):]
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(k))), string(k[8:])
+}
+
+func dueValue(it *Item) []byte {
+	v := []byte{0}
+	if it.Crashes > 0 {
+		v[0] = 1
+	}
+	for _, r := range it.Recipients {
+		if !r.State.Final() {
+			return append(v, domain(r.Address)...)
+		}
+	}
+	return v
+}
+
+// entry is an item as the index knows it.
+type entry struct {
+	*Item
+	place place
+}
+
+func (e *entry) encode() []byte {
+	b := binary.AppendUvarint(nil, e.place.seg)
+	b = binary.AppendUvarint(b, uint64(e.place.off))
+	b = binary.AppendUvarint(b, uint64(e.place.len))
+	return appendItem(b, e.Item)
+}
+
+func decodeEntry(b []byte) (*entry, error) {
+	r := reader{b: b}
+	p := place{r.uvarint(), int64(r.uvarint()), int64(r.uvarint())}
+	if r.bad {
+		return nil, errCodec
+	}
+	it, err := decodeItem(r.b)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{it, p}, nil
+}
+
+// getEntry reads one item; ErrNotFound if there is none.
+func getEntry(txn *badger.Txn, id string) (*entry, error) {
+	kv, err := txn.Get(itemKey(id))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var e *entry
+	err = kv.Value(func(b []byte) error {
+		e, err = decodeEntry(b)
+		return err
+	})
+	return e, err
+}
+
+// tx is one atomic, durable change of the index. Changes outside of it (counting, marks, wake-ups) wait in after until
+// it is committed.
+type tx struct {
+	*badger.Txn
+	q     *Queue
+	after []func()
+}
+
+// put stores e, which was before (nil = it is new), and keeps its due key in step.
+func (t *tx) put(before, e *entry) error {
+	if before != nil && before.Hold == "" && (e.Hold != "" || !before.Next.Equal(e.Next)) {
+		if err := t.Delete(dueKey(before.Next, e.ID)); err != nil {
+			return err
+		}
+	}
+	if e.Hold == "" {
+		if err := t.Set(dueKey(e.Next, e.ID), dueValue(e.Item)); err != nil {
+			return err
+		}
+		t.after = append(t.after, func() { t.q.sched.offer(e.Item) })
+	}
+	if before == nil {
+		t.after = append(t.after, func() { t.q.spool.added(e.place) })
+	}
+	return t.Set(itemKey(e.ID), e.encode())
+}
+
+// marks notes in the spool, once the change is committed, which recipients are final.
+func (t *tx) marks(p place, it *Item) {
+	marks := make([]byte, len(it.Recipients))
+	for i, r := range it.Recipients {
+		marks[i] = markOf(r.State)
+	}
+	t.after = append(t.after, func() { t.q.spool.mark(p, 1, marks...) })
+}
+
+// remove forgets e.
+func (t *tx) remove(e *entry) error {
+	if e.Hold == "" {
+		if err := t.Delete(dueKey(e.Next, e.ID)); err != nil {
+			return err
+		}
+	}
+	t.after = append(t.after, func() { t.q.spool.dropped(e.place) })
+	return t.Delete(itemKey(e.ID))
+}
+
+// wholeSegment is the offset in m/end of a segment that gets no more records.
+const wholeSegment = 1 << 62
+
+func encodeEnd(seg uint64, off int64) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(nil, seg), uint64(off))
+}
+
+// readEnd returns how far the spool is indexed; 0, 0 in a new index.
+func readEnd(txn *badger.Txn) (seg uint64, off int64, err error) {
+	kv, err := txn.Get([]byte(endKey))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	err = kv.Value(func(b []byte) error {
+		r := reader{b: b}
+		seg, off = r.uvarint(), int64(r.uvarint())
+		if r.bad {
+			return errCodec
+		}
+		return nil
+	})
+	return seg, off, err
+}

@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// State is where one recipient of an item stands.
+type State uint8
+
+const (
+	// Pending: not tried yet.
+	Pending State = iota
+	// Deferred: tried, refused for now (4xx, no connection); will be tried again.
+	Deferred
+	// Delivered: the next hop took the message. Final.
+	Delivered
+	// Failed: refused for good (5xx), or the item's lifetime is over. Final.
+	Failed
+)
+
+// Final reports whether a recipient in this state will never be tried again.
+func (s State) Final() bool { return s == Delivered || s == Failed }
+
+// String returns the state's lower-case name.
+func (s State) String() string {
+	switch s {
+	case Pending:
+		return "pending"
+	case Deferred:
+		return "deferred"
+	case Delivered:
+		return "delivered"
+	case Failed:
+		return "failed"
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Draft is a message on its way into the queue. Put does not keep or change it.
+type Draft struct {
+	ID         string            // unique: 1 to 64 letters, digits, '.', '_', '-', not beginning with '.'; "" = made by Put
+	Sender     string            // reverse path; "" = null sender
+	Recipients []string          // forward paths, at least one
+	Body       [][]byte          // the message as it goes out, in pieces that are written one after the other
+	UTF8       bool              // the message needs SMTPUTF8 (RFC 6531)
+	EightBit   bool              // the message was declared BODY=8BITMIME (RFC 6152)
+	Hold       string            // why the item is held; "" = it is not. A held item is never attempted until it is released
+	Note       map[string]string // small and opaque, for listings: score, subject, client…; at most 16 KiB in all
+}
+
+// Item is one message in the queue with what is known of its delivery. Items handed out are copies.
+type Item struct {
+	ID         string
+	Sender     string // "" = null sender
+	Recipients []Recipient
+	Received   time.Time // when Put took it
+	Next       time.Time // when the next attempt is due; zero while held
+	Expires    time.Time // Received + Config.Lifetime (wall time)
+	Tried      time.Time // when the last attempt ended; zero = never
+	Attempts   int       // attempts begun
+	Crashes    int       // attempts in a row whose result was never recorded: the process died in them
+	Size       int64     // bytes of body
+	Hold       string    // why it is held; "" = it is not
+	UTF8       bool
+	EightBit   bool
+	Note       map[string]string
+}
+
+// Pending returns the recipients that are not final yet, in order: those that an attempt must try.
+func (it *Item) Pending() []Recipient {
+	var open []Recipient
+	for _, r := range it.Recipients {
+		if !r.State.Final() {
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+// Recipient is one forward path of an item and its state.
+type Recipient struct {
+	Address  string
+	State    State
+	Attempts int       // attempts that had a result for this recipient
+	Reply    string    // the last reply, e.g. "450 4.2.0 mailbox busy"; "" = none yet
+	Server   string    // who gave the reply; "" = unknown
+	Changed  time.Time // when State or Reply was last set
+}
+
+// Result is what one attempt brought for one recipient.
+type Result struct {
+	Recipient string
+	State     State  // Delivered, Deferred or Failed; anything else counts as Deferred
+	Reply     string // e.g. "250 2.0.0 ok"
+	Server    string // who said it
+}
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// NewID returns a fresh item id: 21 lower-case letters and digits which sort by the time of the call (ms), 56 of their bits random.
+func NewID() string { return newID(time.Now()) }
+
+func newID(now time.Time) string {
+	var b [13]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	rand.Read(b[6:])
+	return idEncoding.EncodeToString(b[:])
+}
+
+func checkID(id string) error {
+	if len(id) == 0 || len(id) > 64 || id[0] == '.' {
+		return fmt.Errorf("queue id %q: not 1 to 64 characters or begins with a dot", id)
+	}
+	for _, c := range []byte(id) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return fmt.Errorf("queue id %q: only letters, digits, '.', '_' and '-' may occur", id)
+		}
+	}
+	return nil
+}
+
+// domain returns the lower-case domain of an address, "" if it has none.
+func domain(address string) string {
+	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
+}

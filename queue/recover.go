@@ -1,0 +1,335 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+const (
+	maxCrashes   = 3
+	clockSlack   = time.Hour // stamps further in the future than this mean that the clock went back
+	reasonPoison = "the process died in three attempts in a row"
+)
+
+// recover opens the index and makes it agree with the spool. In this order: an index that cannot be opened or read is
+// set aside; every item it knows is looked at (its record must be there, its stamps not in the future); attempts that
+// were under way are counted; records that the index has never seen are adopted; segments that nobody needs are removed.
+func (q *Queue) recover() error {
+	dir := filepath.Join(q.cfg.Dir, "index")
+	_, err := os.Stat(dir)
+	if q.db, err = openIndex(dir, q.log); err == nil {
+		err = q.check()
+	}
+	if err != nil {
+		if q.db != nil {
+			q.db.Close()
+			q.db = nil
+		}
+		if environmental(err) {
+			return fmt.Errorf("opening the index: %w", err)
+		}
+		aside := dir + ".damaged-" + q.now().UTC().Format("20060102T150405.000")
+		q.log.Error("the index of the queue is damaged; it is set aside and built anew from the spool. "+
+			"Attempts so far are forgotten, and a recipient whose delivery was recorded last may get the message again",
+			"index", dir, "aside", aside, "error", err)
+		if err := os.Rename(dir, aside); err != nil {
+			return err
+		}
+		if err := syncDir(q.cfg.Dir); err != nil {
+			return err
+		}
+		for _, seg := range q.spool.segs {
+			seg.live, seg.items = 0, 0
+		}
+		if q.db, err = openIndex(dir, q.log); err != nil {
+			return fmt.Errorf("making a new index: %w", err)
+		}
+	}
+	return q.adopt()
+}
+
+// environmental reports whether an index did not open for a reason that lies outside of it, so that setting it aside
+// would be wrong. Badger does not wrap errors, hence the texts.
+func environmental(err error) bool {
+	for _, text := range []string{"permission denied", "too many open files", "no space left", "cannot allocate memory",
+		"read-only file system", "input/output error", "nother process", "resource temporarily unavailable", "quota exceeded"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return full(err)
+}
+
+// check reads the whole index once, so that damage shows now and not in the middle of a delivery, counts what each
+// segment still has to keep, and repairs what a crash or a clock left.
+func (q *Queue) check() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger panicked: %v", p)
+		}
+	}()
+	w := &writer{q: q}
+	due, active := 0, 0
+	tried := map[string]bool{}
+	now := q.now()
+	var v []byte
+	err = q.db.View(func(txn *badger.Txn) (err error) {
+		opt := badger.DefaultIteratorOptions
+		for _, prefix := range []string{duePrefix, tryPrefix, itemPrefix} { // attempts before items
+			opt.Prefix = []byte(prefix)
+			it := txn.NewIterator(opt)
+			defer it.Close()
+			for it.Rewind(); it.Valid(); it.Next() {
+				k := it.Item().Key()
+				if v, err = it.Item().ValueCopy(v); err != nil {
+					return err
+				}
+				switch prefix {
+				case duePrefix:
+					if due++; len(k) < len(duePrefix)+9 {
+						return errCodec
+					}
+				case tryPrefix:
+					tried[string(k[len(tryPrefix):])] = true
+				case itemPrefix:
+					e, err := decodeEntry(v)
+					if err != nil {
+						return fmt.Errorf("item %q: %w", k, err)
+					}
+					before := *e.Item
+					q.inspect(e, now, tried[e.ID])
+					if e.Hold == "" {
+						active++
+					}
+					q.spool.added(e.place)
+					if e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !e.Received.Equal(before.Received) {
+						if err := w.put(&entry{&before, e.place}, e); err != nil {
+							return err
+						}
+						if before.Hold == "" && e.Hold != "" {
+							active++ // its due key was counted above
+						}
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if due != active {
+		return fmt.Errorf("%d items are to be attempted, but %d are scheduled", active, due)
+	}
+	for id := range tried {
+		if err := w.delete(tryKey(id)); err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+// inspect changes what Open must change in an item: under is whether an attempt was under way when the process died.
+func (q *Queue) inspect(e *entry, now time.Time, under bool) {
+	if seg := q.spool.segs[e.place.seg]; seg == nil || e.place.off+e.place.len > align(seg.used) {
+		q.log.Error("a message's body is missing from the spool; the item is held", "id", e.ID, "from", e.Sender, "segment", q.spool.path(e.place.seg), "offset", e.place.off)
+		e.Hold, e.Next = "its body is missing from the spool", time.Time{}
+	}
+	if under {
+		e.Attempts++
+		e.Crashes++
+		q.log.Warn("an attempt was under way when the process died", "id", e.ID, "crashes", e.Crashes)
+		if e.Crashes >= maxCrashes && e.Hold == "" {
+			q.log.Error("a message is held because the process died in each of its last attempts", "id", e.ID, "from", e.Sender)
+			e.Hold, e.Next = reasonPoison, time.Time{}
+		}
+	}
+	if e.Received.After(now.Add(clockSlack)) || e.Tried.After(now.Add(clockSlack)) {
+		q.log.Warn("an item's stamps lie in the future: the clock was set back; its times begin anew", "id", e.ID, "received", e.Received, "tried", e.Tried)
+		e.Received, e.Expires, e.Tried = now, now.Add(q.cfg.Lifetime), time.Time{}
+		if e.Hold == "" {
+			e.Next = now
+		}
+	}
+}
+
+// adopt takes in the records that lie behind what the index has seen; in a new index these are all of the spool.
+func (q *Queue) adopt() error {
+	var seg uint64
+	var off int64
+	if err := q.db.View(func(txn *badger.Txn) (err error) { seg, off, err = readEnd(txn); return err }); err != nil {
+		return err
+	}
+	rebuild := seg == 0
+	w := &writer{q: q}
+	adopted, damaged := 0, 0
+	numbers := q.spool.numbers()
+	q.spool.last = max(q.spool.last, seg)
+	for i := len(numbers) - 1; i >= 0 && numbers[i] >= seg; i-- { // the latest copy of a record that was moved comes first
+		n := numbers[i]
+		from := int64(0)
+		if n == seg {
+			from = off
+		}
+		if from >= wholeSegment {
+			continue
+		}
+		end, err := q.spool.scan(n, from, func(f found) error {
+			if !f.whole && !rebuild {
+				q.log.Info("a record was being written when the process died; it was never acknowledged", "id", f.it.ID, "segment", n, "offset", f.place.off)
+				return nil
+			}
+			took, err := q.adoptRecord(w, f)
+			if took {
+				adopted++
+				if !f.whole {
+					damaged++
+				}
+			}
+			return err
+		}, func(off, length int64) {
+			if rebuild {
+				damaged++
+				q.log.Error("bytes in the spool are not readable as a message", "segment", q.spool.path(n), "offset", off, "length", length)
+			} else {
+				q.log.Info("bytes behind the last whole record are ignored; they were never acknowledged", "segment", q.spool.path(n), "offset", off, "length", length)
+			}
+		})
+		if errors.Is(err, errDamaged) {
+			if rebuild {
+				damaged++
+				q.log.Error("a segment of the spool cannot be read; it is left where it is", "segment", q.spool.path(n), "error", err)
+				q.spool.segs[n].items++ // nobody knows what is in it: never removed
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		q.spool.segs[n].used = end
+		os.Truncate(q.spool.path(n), end) // gives back what was allocated ahead
+	}
+	if err := w.set([]byte(endKey), encodeEnd(q.spool.last, wholeSegment)); err != nil {
+		return err
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if rebuild && len(numbers) > 0 || adopted > 0 {
+		q.log.Warn("messages were taken in from the spool", "adopted", adopted, "damaged", damaged, "whole_index", rebuild)
+	}
+	for _, n := range numbers {
+		q.spool.removeIfDead(n)
+	}
+	return nil
+}
+
+// adoptRecord makes an item of a record that the index does not know, unless its marks say that it is finished.
+func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
+	if w.has(f.it.ID) {
+		return false, nil
+	}
+	e, now := &entry{f.it, f.place}, q.now()
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		switch f.marks[1+i] {
+		case markDelivered:
+			r.State = Delivered
+		case markFailed:
+			r.State = Failed
+		}
+	}
+	if len(e.Pending()) == 0 {
+		return false, nil
+	}
+	switch f.marks[0] {
+	case markHeld:
+		e.Hold = "held before the index was lost"
+	case markReleased:
+		e.Hold = ""
+	}
+	e.Next = now
+	if !f.whole {
+		q.log.Error("a message in the spool is damaged; it is held", "id", e.ID, "from", e.Sender, "segment", q.spool.path(f.place.seg), "offset", f.place.off)
+		e.Hold = "its body in the spool is damaged"
+	}
+	if e.Hold != "" {
+		e.Next = time.Time{}
+	}
+	q.inspect(e, now, false)
+	return true, w.put(nil, e)
+}
+
+// writer changes the index during Open, in transactions of bounded size.
+type writer struct {
+	q    *Queue
+	t    *tx
+	size int
+}
+
+func (w *writer) begin(size int) error {
+	if w.t != nil && w.size+size > batchIndex {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	if w.t == nil {
+		if err := w.q.room(w.q.cfg.MinFree / recordShare); err != nil {
+			return err
+		}
+		w.t, w.size = &tx{Txn: w.q.db.NewTransaction(true), q: w.q}, 0
+	}
+	w.size += size
+	return nil
+}
+
+func (w *writer) put(before, e *entry) error {
+	if err := w.begin(2*len(e.Sender) + 1000 + 300*len(e.Recipients)); err != nil {
+		return err
+	}
+	return w.t.put(before, e)
+}
+
+func (w *writer) set(k, v []byte) error {
+	if err := w.begin(len(k) + len(v) + 50); err != nil {
+		return err
+	}
+	return w.t.Set(k, v)
+}
+
+func (w *writer) delete(k []byte) error {
+	if err := w.begin(len(k) + 50); err != nil {
+		return err
+	}
+	return w.t.Delete(k)
+}
+
+func (w *writer) has(id string) bool {
+	if w.begin(0) != nil {
+		return false
+	}
+	_, err := w.t.Get(itemKey(id))
+	return err == nil
+}
+
+func (w *writer) flush() error {
+	if w.t == nil {
+		return nil
+	}
+	t := w.t
+	w.t = nil
+	defer t.Discard()
+	if err := t.Commit(); err != nil {
+		return err
+	}
+	for _, f := range t.after {
+		f()
+	}
+	return nil
+}
