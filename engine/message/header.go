@@ -18,7 +18,8 @@ type Field struct {
 	Name string // as written, without white space before the colon; "" if the line is no field
 	Raw  []byte // the whole field with its line ends
 
-	text string // what follows the colon, with line ends
+	text   string // what follows the colon, with line ends
+	spaced bool   // white space stood before the colon
 }
 
 const manyFields = 48

@@ -36,6 +36,7 @@ type reading struct {
 	container bool // its content is in Children
 	opaque    bool // a container that is not opened: only its raw text is looked at
 	aside     bool // stands in a preamble or epilogue: no reader shows it
+	others    int  // further readings noted
 	encoding  codec
 	fill      base64Fill
 }

@@ -1,25 +1,38 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // The splitter reads a message line by line, once. It keeps the stack of
 // multiparts that are open, and looks every line that begins with "--" up
 // among their boundaries by hash, so that neither depth nor the number of
-// parts makes a line dearer. A delimiter closes everything above its multipart.
+// parts makes a line dearer. A delimiter closes everything above its
+// multipart. What may be read in another way is put on the job's list and
+// read again when the first reading is complete.
 type splitter struct {
-	m      *Message
+	job    *job
 	src    []byte
 	end    int
 	open   []frame
 	byHash map[uint64]int // hash of boundary -> innermost frame that has it
+	sizes  []int32        // how many open boundaries have a length
 
-	part     *Part // whose header or body is being read
+	part     *Part // whose header or body is being read, nil in a preamble or epilogue
 	inHeader bool
 	block    block
-	alt      bool
 	made     []*Part
+
+	// How this reading differs from the first one.
+	alternate bool
+	depth     int  // alternative readings within alternative readings
+	prefix    bool // a delimiter may be followed by anything
+	forceEnd  int  // the header ends at this offset
+	forceOn   int  // the header goes on at this offset
 }
 
+// A frame is a container that is open.
 type frame struct {
 	part     *Part
 	boundary string // "" for an enclosed message
@@ -27,29 +40,51 @@ type frame struct {
 	outer    int // frame with the same hash below, or -1
 	begun    bool
 	closed   bool
+	after    int // where the closing delimiter's line ends
 }
 
 // split builds the part tree of a message.
 func split(m *Message) {
-	s := &splitter{m: m, src: m.raw, end: len(m.raw)}
+	j := &job{m: m, budget: 8*len(m.raw) + 64<<10}
+	s := j.splitter(m.raw, len(m.raw))
 	m.root = s.begin(nil, 0, "text/plain")
 	s.run(0)
-	m.parts = s.made
+	j.wholeReadings()
+	j.readAgain()
+	m.parts = documentOrder(m.root, make([]*Part, 0, j.count))
+	m.parts = append(m.parts, j.alternates...)
 }
 
+// documentOrder walks the tree without recursion: it may be deep.
+func documentOrder(root *Part, out []*Part) []*Part {
+	stack := []*Part{root}
+	for len(stack) > 0 {
+		p := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		out = append(out, p)
+		for _, c := range slices.Backward(p.Children) {
+			stack = append(stack, c)
+		}
+	}
+	return out
+}
+
+// begin starts a new part whose header is at pos.
 func (s *splitter) begin(parent *Part, pos int, defaultType string) *Part {
-	p := &Part{Parent: parent, src: s.src, start: pos, end: s.end, MediaType: defaultType, Alternate: s.alt}
+	p := &Part{Parent: parent, src: s.src, start: pos, end: s.end, MediaType: defaultType, Alternate: s.alternate}
 	if parent != nil {
 		p.Depth = parent.Depth + 1
-		parent.Children = append(parent.Children, p)
+		p.Alternate = p.Alternate || parent.Alternate
 	}
 	s.made = append(s.made, p)
+	s.job.count++
 	s.part, s.inHeader = p, true
-	s.block = block{start: pos, name: -1}
+	s.block.reset(pos)
 	return p
 }
 
 func (s *splitter) run(pos int) {
+	found := &s.job.m.found
 	for pos < s.end {
 		next := s.end
 		if i := bytes.IndexByte(s.src[pos:s.end], '\n'); i >= 0 {
@@ -58,35 +93,85 @@ func (s *splitter) run(pos int) {
 		line := s.src[pos:next]
 		if len(s.open) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 			if f, last, ok := s.delimiter(line); ok {
-				s.closeTo(f, pos)
-				fr := &s.open[f]
-				fr.begun = true
-				if last {
-					fr.closed = true
-					s.part, s.inHeader = nil, false
-				} else if len(s.made) < s.m.lim.Parts {
-					def := "text/plain"
-					if fr.part.MediaType == "multipart/digest" {
-						def = "message/rfc822"
-					}
-					s.begin(fr.part, next, def)
-				} else {
-					s.m.found.add(LimitParts, "")
-					s.part, s.inHeader = nil, false
+				if !s.cross(f, last, pos, next) {
+					return
 				}
 				pos = next
 				continue
 			}
 		}
 		if s.inHeader {
-			s.headerLine(line, pos, next)
+			if s.headerLine(line, pos, next) {
+				continue // the line belongs to the body: look at it again
+			}
+		} else {
+			if len(line) > maxLine {
+				found.add(LineTooLong, "")
+			}
+			if s.part != nil && (line[0] == 'b' || line[0] == '=') && inlineStart(line) && s.part.leaf() {
+				s.job.inline(s, s.part, pos)
+			}
 		}
 		pos = next
 	}
-	if s.inHeader {
-		s.headerEnd(s.end, s.end)
-	}
 	s.closeTo(-1, s.end)
+}
+
+// cross acts on a delimiter line of frame f. It returns false when there are
+// too many parts; then the rest of the message is one opaque part.
+func (s *splitter) cross(f int, last bool, pos, next int) bool {
+	s.closeTo(f, pos)
+	fr := &s.open[f]
+	first := !fr.begun
+	fr.begun = true
+	if first {
+		s.job.aside(s, fr.part, fr.part.start, s.beforeLine(pos), PreambleContent)
+	}
+	if last {
+		if !fr.closed {
+			fr.closed, fr.after = true, next
+		}
+		if first {
+			s.job.m.found.add(MultipartEmpty, fr.boundary)
+		}
+		s.part = nil
+		return true
+	}
+	if s.job.count >= s.job.m.lim.Parts {
+		s.job.m.found.add(LimitParts, "")
+		p := s.begin(fr.part, pos, "text/plain")
+		s.adopt(p)
+		p.Header, p.start, p.reading.opaque = newHeader(nil), pos, true
+		s.inHeader = false
+		s.closeTo(-1, s.end)
+		return false
+	}
+	def := "text/plain"
+	if fr.part.MediaType == "multipart/digest" {
+		def = "message/rfc822"
+	}
+	p := s.begin(fr.part, next, def)
+	if fr.closed {
+		// Behind the closing delimiter: RFC 2046 section 5.1.1 says that
+		// nothing is to be seen here, yet some readers go on.
+		s.job.m.found.add(BoundaryAfterClose, fr.boundary)
+		s.job.m.found.add(Ambiguous, BoundaryAfterClose)
+		p.Alternate = true
+	}
+	s.adopt(p)
+	return true
+}
+
+// adopt makes a part known to its parent, or to the alternative readings.
+func (s *splitter) adopt(p *Part) {
+	if p.Alternate && !s.alternate && !p.Parent.Alternate {
+		s.job.alternates = append(s.job.alternates, p)
+		return
+	}
+	p.Parent.Children = append(p.Parent.Children, p)
+	if p.Alternate && !s.alternate {
+		s.job.alternates = append(s.job.alternates, p)
+	}
 }
 
 // delimiter looks a line up among the open boundaries.
@@ -95,15 +180,27 @@ func (s *splitter) delimiter(line []byte) (f int, last, ok bool) {
 	if f, ok := s.lookup(rest); ok {
 		return f, false, true
 	}
-	if bytes.HasSuffix(rest, []byte("--")) {
-		if f, ok := s.lookup(rest[:len(rest)-2]); ok {
+	if n := len(rest) - 2; n > 0 && rest[n] == '-' && rest[n+1] == '-' {
+		if f, ok := s.lookup(rest[:n]); ok {
 			return f, true, true
 		}
+	}
+	// RFC 2046 section 5.1.1: it is sufficient that the line begins with the
+	// boundary. Few readers do it that way.
+	if f, n := s.lookupPrefix(rest); n > 0 {
+		if s.prefix {
+			return f, bytes.HasPrefix(rest[n:], []byte("--")), true
+		}
+		s.job.m.found.add(BoundaryPrefix, string(rest[:min(len(rest), maxDetail)]))
+		s.job.again(s, readAgain{part: s.open[f].part, boundary: s.open[f].boundary, prefix: true})
 	}
 	return 0, false, false
 }
 
 func (s *splitter) lookup(b []byte) (int, bool) {
+	if len(b) >= len(s.sizes) || s.sizes[len(b)] == 0 {
+		return 0, false
+	}
 	f, ok := s.byHash[hashBytes(b)]
 	if !ok || s.open[f].boundary != string(b) {
 		return 0, false
@@ -111,52 +208,97 @@ func (s *splitter) lookup(b []byte) (int, bool) {
 	return f, true
 }
 
+// lookupPrefix finds the longest open boundary that b begins with and its
+// length, in one pass over b.
+func (s *splitter) lookupPrefix(b []byte) (f, n int) {
+	h := uint64(hashStart)
+	for i := 0; i < len(b) && i+1 < len(s.sizes); i++ {
+		h = (h ^ uint64(b[i])) * hashStep
+		if s.sizes[i+1] > 0 {
+			if g, ok := s.byHash[h]; ok && s.open[g].boundary == string(b[:i+1]) {
+				f, n = g, i+1
+			}
+		}
+	}
+	return f, n
+}
+
+// FNV-1a, which can be had for every prefix of a line in one pass.
+const (
+	hashStart = 14695981039346656037
+	hashStep  = 1099511628211
+)
+
 func hashBytes[T string | []byte](b T) uint64 {
-	h := uint64(14695981039346656037)
+	h := uint64(hashStart)
 	for i := 0; i < len(b); i++ {
-		h = (h ^ uint64(b[i])) * 1099511628211
+		h = (h ^ uint64(b[i])) * hashStep
 	}
 	return h
 }
 
+// beforeLine is the offset of the line end in front of pos, which belongs to
+// the delimiter at pos. RFC 2046 section 5.1.1.
+func (s *splitter) beforeLine(pos int) int {
+	if pos > 0 && s.src[pos-1] == '\n' {
+		pos--
+		if pos > 0 && s.src[pos-1] == '\r' {
+			pos--
+		}
+	}
+	return pos
+}
+
 // closeTo ends the part being read and all frames above f at pos, where a
-// delimiter begins. RFC 2046 section 5.1.1: the line end in front of a
-// delimiter belongs to it.
+// delimiter or the end of the input is.
 func (s *splitter) closeTo(f, pos int) {
 	if s.inHeader {
+		s.job.m.found.add(HeaderMissingEnd, "")
 		s.headerEnd(pos, pos)
+		if s.inHeader { // a message inside that has no header either
+			s.headerEnd(pos, pos)
+		}
 	}
 	end := pos
 	if f >= 0 {
-		if end > 0 && s.src[end-1] == '\n' {
-			end--
-			if end > 0 && s.src[end-1] == '\r' {
-				end--
-			}
-		}
+		end = s.beforeLine(pos)
 	}
 	if s.part != nil {
-		s.part.end = max(end, s.part.start)
+		s.finish(s.part, end)
 	}
 	for i := len(s.open) - 1; i > f; i-- {
 		fr := &s.open[i]
-		fr.part.end = max(end, fr.part.start)
-		if fr.boundary != "" {
-			if fr.outer >= 0 {
-				s.byHash[fr.hash] = fr.outer
-			} else {
-				delete(s.byHash, fr.hash)
-			}
-			if !fr.begun {
-				s.m.found.add(BoundaryUnused, fr.boundary)
-				fr.part.reading.opaque = true
-			} else if !fr.closed {
-				s.m.found.add(BoundaryUnclosed, fr.boundary)
-			}
+		s.finish(fr.part, end)
+		if fr.boundary == "" {
+			continue
+		}
+		s.sizes[len(fr.boundary)]--
+		if fr.outer >= 0 {
+			s.byHash[fr.hash] = fr.outer
+		} else {
+			delete(s.byHash, fr.hash)
+		}
+		switch {
+		case !fr.begun:
+			s.job.m.found.add(BoundaryUnused, fr.boundary)
+			fr.part.reading.opaque = true
+			s.job.again(s, readAgain{part: fr.part, guess: true})
+		case !fr.closed:
+			s.job.m.found.add(BoundaryUnclosed, fr.boundary)
+		default:
+			s.job.aside(s, fr.part, fr.after, end, EpilogueContent)
 		}
 	}
 	s.open = s.open[:f+1]
 	s.part = nil
+}
+
+// finish ends a part's body.
+func (s *splitter) finish(p *Part, end int) {
+	p.end = max(end, p.start)
+	if p.leaf() && !p.reading.opaque {
+		s.job.leafReadings(s, p)
+	}
 }
 
 // enter opens a container whose body begins at pos.
@@ -170,114 +312,19 @@ func (s *splitter) enter(p *Part, boundary string, pos int) {
 		}
 		if o, ok := s.byHash[fr.hash]; ok {
 			fr.outer = o
+			s.job.m.found.add(BoundaryNestedSame, boundary)
+		} else if _, n := s.lookupPrefix([]byte(boundary)); n > 0 {
+			s.job.m.found.add(BoundaryPrefix, boundary)
 		}
+		if n := len(boundary) + 1 - len(s.sizes); n > 0 {
+			s.sizes = append(s.sizes, make([]int32, n)...)
+		}
+		s.sizes[len(boundary)]++
 		s.byHash[fr.hash] = len(s.open)
 	}
 	s.open = append(s.open, fr)
 	s.part, s.inHeader = nil, false
 	if boundary == "" {
-		s.begin(p, pos, "text/plain")
+		s.adopt(s.begin(p, pos, "text/plain"))
 	}
-}
-
-// A block collects the lines of a header block.
-type block struct {
-	start int
-	spans []span
-	name  int
-}
-
-type span struct{ start, end, name, colon int32 }
-
-func (s *splitter) headerLine(line []byte, pos, next int) {
-	b := &s.block
-	trimmed := bytes.TrimRight(line, "\r\n")
-	if len(trimmed) == 0 {
-		s.headerEnd(pos, next)
-		return
-	}
-	if (line[0] == ' ' || line[0] == '\t') && len(b.spans) > 0 {
-		b.spans[len(b.spans)-1].end = int32(next)
-		return
-	}
-	name, colon, spaced, ok := fieldName(line)
-	sp := span{int32(pos), int32(next), int32(name), int32(colon)}
-	if !ok {
-		sp.colon = -1
-		s.m.found.add(HeaderNoColon, string(trimmed[:min(len(trimmed), maxDetail)]))
-	}
-	if spaced {
-		s.m.found.add(HeaderSpaceColon, string(trimmed[:min(len(trimmed), maxDetail)]))
-	}
-	b.spans = append(b.spans, sp)
-}
-
-// headerEnd finishes the block that ends at pos; the body begins at next.
-func (s *splitter) headerEnd(pos, next int) {
-	p := s.part
-	s.inHeader = false
-	text := string(s.src[s.block.start:pos])
-	fields := make([]Field, len(s.block.spans))
-	for i, sp := range s.block.spans {
-		f := Field{Raw: s.src[sp.start:sp.end:sp.end]}
-		a, e := int(sp.start)-s.block.start, int(sp.end)-s.block.start
-		if sp.colon >= 0 {
-			f.Name = text[a : a+int(sp.name)]
-			f.text = text[a+int(sp.colon)+1 : e]
-		} else {
-			f.text = text[a:e]
-		}
-		fields[i] = f
-	}
-	p.Header = newHeader(fields)
-	p.start, p.end = next, s.end
-	s.understand(p)
-	switch {
-	case len(p.MediaType) > 10 && p.MediaType[:10] == "multipart/":
-		b := p.Params["boundary"]
-		if b == "" {
-			s.m.found.add(BoundaryMissing, "")
-			p.reading.opaque = true
-		} else if p.Depth >= s.m.lim.Depth {
-			s.m.found.add(LimitDepth, "")
-			p.reading.opaque = true
-		} else {
-			s.enter(p, b, next)
-		}
-	case p.MediaType == "message/rfc822" || p.MediaType == "message/global":
-		if p.Depth >= s.m.lim.Depth || len(s.made) >= s.m.lim.Parts {
-			s.m.found.add(LimitDepth, "")
-			p.reading.opaque = true
-		} else {
-			s.enter(p, "", next)
-		}
-	}
-}
-
-// understand reads the Content fields of a part.
-func (s *splitter) understand(p *Part) {
-	if v := p.Header.Raw("Content-Type"); v != "" {
-		head, params := splitParams(v, &s.m.found)
-		p.Params = foldParams(params, &s.m.found)
-		if i := bytes.IndexByte([]byte(head), '/'); i > 0 && i < len(head)-1 {
-			p.MediaType = head
-		} else {
-			s.m.found.add(TypeBad, head)
-		}
-	}
-	p.Charset = asciiLower(p.Params["charset"])
-	if v := p.Header.Raw("Content-Disposition"); v != "" {
-		head, params := splitParams(v, &s.m.found)
-		p.Disposition = head
-		p.Name = decodeWords(foldParams(params, &s.m.found)["filename"])
-	}
-	if p.Name == "" {
-		p.Name = decodeWords(p.Params["name"])
-	}
-	p.Encoding, _ = splitParams(p.Header.Raw("Content-Transfer-Encoding"), nil)
-	c, ok := codecs[p.Encoding]
-	if !ok {
-		s.m.found.add(EncodingUnknown, p.Encoding)
-	}
-	p.reading.encoding = c
 }

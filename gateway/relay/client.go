@@ -1,0 +1,582 @@
+package relay
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"spamcatcher/queue"
+)
+
+// endGrace is how long the reply to the final dot is waited for after the attempt's context ended: without it every shutdown
+// would make duplicates. quitTime bounds the goodbye.
+const (
+	endGrace = 5 * time.Second
+	quitTime = time.Second
+	blockLen = 48 << 10
+)
+
+// A fault is why a connection is of no more use.
+type fault struct {
+	reply string // for the queue, e.g. "451 4.4.2 connection lost"
+	down  bool   // the server is out of service
+	early bool   // nothing of a message was sent
+}
+
+// A conn is a connection to a server. It is used by one goroutine at a time.
+//
+// It is a client of its own, because go-smtp's waits for each reply before the next command, takes replies without end, sets no
+// time limit while the message is sent, writes addresses as they are, and lets bare CR through (see client_test.go and bench_test.go).
+type conn struct {
+	cfg     *Config
+	server  *server
+	tcp     net.Conn
+	net     net.Conn // tcp, or TLS over it
+	in      *bufio.Reader
+	out     []byte
+	ext     map[string]string // EHLO keywords in upper case, with their parameters
+	uses    int               // attempts that ended well
+	since   time.Time         // when it became idle
+	dirty   bool              // a transaction was begun and not completed
+	release func() bool       // ends the watch over the attempt's context
+
+	mu    sync.Mutex
+	ended time.Time // when the attempt's context ended
+	final bool      // the final dot was sent
+}
+
+// dial connects to s and gets ready for MAIL.
+func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
+	c, f := r.open(ctx, s)
+	if f != nil {
+		return nil, f
+	}
+	f, plain := c.secure()
+	if f == nil {
+		return c, nil
+	}
+	c.close()
+	if !plain || ctx.Err() != nil {
+		return nil, f
+	}
+	// RFC 7435: opportunistic security: plain text is better than no delivery. The failed handshake left the connection unusable.
+	s.mu.Lock()
+	s.plainUntil = r.cfg.Now().Add(deadMax)
+	s.mu.Unlock()
+	r.cfg.Log.Warn("server's TLS does not work, plain text", "server", s.address, "reply", f.reply)
+	return r.open(ctx, s)
+}
+
+// open connects to s, reads the greeting and says EHLO.
+func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
+	limit := r.cfg.Timeouts.Connect
+	s.mu.Lock()
+	if s.pause != 0 {
+		limit = min(limit, 5*time.Second)
+	}
+	s.mu.Unlock()
+	d := net.Dialer{Timeout: limit, KeepAlive: -1}
+	if r.cfg.SourceAddr.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: r.cfg.SourceAddr.AsSlice(), Zone: r.cfg.SourceAddr.Zone()}
+	}
+	tcp, err := d.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, &fault{reply: "451 4.4.1 cannot connect: " + reason(err), down: ctx.Err() == nil, early: true}
+	}
+	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen)}
+	c.bind(ctx)
+	greeting, f := c.read(r.cfg.Timeouts.Greeting)
+	if f == nil && greeting.code != 220 {
+		// RFC 5321 section 3.1: 554 means that there is no SMTP service here.
+		f = &fault{reply: temporary(greeting)}
+	}
+	if f == nil {
+		f = c.hello()
+	}
+	if f != nil {
+		c.close()
+		f.down, f.early = ctx.Err() == nil, true
+		return nil, f
+	}
+	return c, nil
+}
+
+// hello says EHLO, or HELO to a server that does not know EHLO, and notes what the server can do.
+func (c *conn) hello() *fault {
+	c.ext = nil
+	rep, f := c.ask("EHLO " + c.cfg.Hostname)
+	if f != nil {
+		return f
+	}
+	if rep.class() == 5 {
+		// RFC 5321 section 3.2: a server that refuses EHLO is asked again with HELO.
+		if rep, f = c.ask("HELO " + c.cfg.Hostname); f != nil {
+			return f
+		}
+		rep.lines = rep.lines[:1]
+	}
+	if rep.class() != 2 {
+		return &fault{reply: temporary(rep)}
+	}
+	c.ext = make(map[string]string, len(rep.lines))
+	for _, line := range rep.lines[1:] {
+		word, args, _ := strings.Cut(strings.TrimSpace(line), " ")
+		c.ext[strings.ToUpper(word)] = args
+	}
+	return nil
+}
+
+func (c *conn) has(extension string) bool {
+	_, ok := c.ext[extension]
+	return ok
+}
+
+// transact sends the message to the given targets in one transaction. Targets that were answered are settled; a fault means
+// that the connection is of no more use, and that the others are not settled.
+func (c *conn) transact(env *envelope, to []*target) *fault {
+	if done := c.refuse(env, to); done {
+		return nil
+	}
+	commands := make([]string, 1, len(to)+1)
+	commands[0] = c.mail(env)
+	asked := make([]*target, 0, len(to))
+	for _, t := range to {
+		if t.path != "" {
+			t.accepted = false
+			asked = append(asked, t)
+			commands = append(commands, "RCPT TO:<"+t.path+">")
+		}
+	}
+	c.dirty = true
+	accepted := 0
+	var refused *reply
+	f := c.each(commands, func(i int, rep reply) bool {
+		switch {
+		case i == 0 && rep.class() == 2:
+		case i == 0:
+			refused = &rep
+		case refused != nil: // 503, because there was no MAIL
+		case rep.class() == 2:
+			asked[i-1].accepted = true
+			accepted++
+		default:
+			asked[i-1].settle(c.server.address, stateOf(rep, true), rep.String())
+		}
+		return refused == nil
+	})
+	if f != nil {
+		f.early = true
+		return f
+	}
+	if refused != nil {
+		settleAll(asked, c.server.address, stateOf(*refused, false), refused.String())
+		return nil
+	}
+	if accepted == 0 {
+		return nil
+	}
+	return c.data(env, asked)
+}
+
+// refuse settles what this server can never take, and reports whether that was everything.
+func (c *conn) refuse(env *envelope, to []*target) bool {
+	// RFC 1870 section 6.1: "0" or no parameter is no fixed limit.
+	if limit, err := strconv.ParseInt(c.ext["SIZE"], 10, 64); err == nil && limit > 0 && env.message.size > limit {
+		settleAll(to, c.server.address, queue.Failed, "552 5.3.4 message is too big for the server")
+		return true
+	}
+	if c.has("SMTPUTF8") {
+		return false
+	}
+	// RFC 6531 section 3.5: without SMTPUTF8 such mail is not sent. An ASCII envelope and header need no SMTPUTF8, whatever
+	// was declared; a raw 8-bit header that was not declared is passed on as it came.
+	const reply = "550 5.6.7 the server cannot take internationalized mail"
+	if env.international || env.item.UTF8 && env.message.utf8Head {
+		settleAll(to, c.server.address, queue.Failed, reply)
+		return true
+	}
+	open := 0
+	for _, t := range to {
+		if t.international {
+			t.settle(c.server.address, queue.Failed, reply)
+		} else {
+			open++
+		}
+	}
+	return open == 0
+}
+
+// mail returns the MAIL command.
+func (c *conn) mail(env *envelope) string {
+	var b strings.Builder
+	b.WriteString("MAIL FROM:<" + env.sender + ">")
+	if c.has("SIZE") {
+		b.WriteString(" SIZE=" + strconv.FormatInt(env.message.size, 10))
+	}
+	// RFC 6152 section 3: BODY=8BITMIME is only for a server that offers it. To others the message goes as it is: changing
+	// its encoding would break its signatures, and they nearly all pass 8 bits.
+	if c.has("8BITMIME") && (env.item.EightBit || env.message.eightBit) {
+		b.WriteString(" BODY=8BITMIME")
+	}
+	if c.has("SMTPUTF8") && (env.item.UTF8 || env.international || env.anyInternational()) {
+		b.WriteString(" SMTPUTF8")
+	}
+	return b.String()
+}
+
+func (e *envelope) anyInternational() bool {
+	for _, t := range e.open {
+		if t.international {
+			return true
+		}
+	}
+	return false
+}
+
+// each sends commands, all at once if the server has PIPELINING, and calls got with each reply. When got returns false, what
+// was not sent yet is not sent. 421 is a fault: the server is about to end the connection.
+func (c *conn) each(commands []string, got func(i int, rep reply) bool) *fault {
+	group := 1
+	if c.has("PIPELINING") {
+		group = len(commands)
+	}
+	for first := 0; first < len(commands); first += group {
+		last := min(first+group, len(commands))
+		c.out = c.out[:0]
+		for _, line := range commands[first:last] {
+			c.out = append(append(c.out, line...), "\r\n"...)
+		}
+		if f := c.say(c.out); f != nil {
+			return f
+		}
+		more := true
+		for i := first; i < last; i++ {
+			rep, f := c.read(c.cfg.Timeouts.Command)
+			if f != nil {
+				return f
+			}
+			if f = goodbye(rep); f != nil {
+				return f
+			}
+			if rep.class() == 3 {
+				return c.nonsense("3xx reply to a command")
+			}
+			more = got(i, rep) && more
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// data sends DATA and the message for the accepted targets and settles them.
+func (c *conn) data(env *envelope, asked []*target) *fault {
+	settle := func(state queue.State, reply string) {
+		for _, t := range asked {
+			if t.accepted && t.path != "" {
+				t.settle(c.server.address, state, reply)
+			}
+		}
+	}
+	c.out = append(c.out[:0], "DATA\r\n"...)
+	if f := c.say(c.out); f != nil {
+		f.early = true
+		return f
+	}
+	rep, f := c.read(c.cfg.Timeouts.Data)
+	if f == nil {
+		f = goodbye(rep)
+	}
+	if f == nil && rep.class() == 2 {
+		f = c.nonsense("2xx reply to DATA")
+	}
+	if f != nil {
+		f.early = true
+		return f
+	}
+	if rep.class() != 3 {
+		settle(stateOf(rep, false), rep.String())
+		return nil
+	}
+
+	sent := false
+	w := &stuffer{buf: c.out[:0], flush: func(block []byte, last bool) error {
+		// A server that answers before it has the whole message has not read it.
+		// (Under TLS there may be other records than replies.)
+		if last && (c.in.Buffered() > 0 || c.net == c.tcp && readable(c.tcp)) {
+			return errEarlyReply
+		}
+		if last {
+			sent = true
+			c.sentDot()
+		}
+		f = c.write(block, c.cfg.Timeouts.Block)
+		if f != nil {
+			return errFault
+		}
+		return nil
+	}}
+	err := env.message.copyTo(w)
+	switch {
+	case err == nil:
+	case sent:
+		settle(queue.Deferred, "451 4.4.2 connection lost at the end of the message, which may have arrived: "+f.reply)
+		return f
+	case errors.Is(err, errEarlyReply), errors.Is(err, errFault):
+		if rep, ok := c.lastWords(); ok && rep.class() == 5 {
+			// It said why it does not want to read on.
+			settle(stateOf(rep, false), rep.String())
+		}
+		return &fault{reply: "451 4.4.2 server did not read the whole message"}
+	case errors.Is(err, errPoison):
+		settle(queue.Deferred, "451 4.3.5 message not transmissible: "+err.Error())
+		return &fault{reply: "451 4.3.5 message not transmissible"}
+	default:
+		settle(queue.Deferred, "451 4.3.0 reading the message: "+printable(err.Error()))
+		return &fault{reply: "451 4.3.0 cannot read the message"}
+	}
+
+	rep, f = c.read(c.cfg.Timeouts.End)
+	if f == nil && rep.class() == 3 {
+		f = c.nonsense("3xx reply to the end of the message")
+	}
+	if f != nil {
+		// RFC 1047: whether the server has the message is unknown. It must not be lost, so it may arrive twice.
+		settle(queue.Deferred, "451 4.4.2 no reply to the end of the message, which may have arrived: "+strings.TrimPrefix(f.reply, "451 4.4.2 "))
+		return f
+	}
+	c.dirty = rep.class() != 2
+	c.calm()
+	settle(stateOf(rep, false), rep.String())
+	return goodbye(rep)
+}
+
+var (
+	errEarlyReply = errors.New("reply before the end of the message")
+	errFault      = errors.New("connection fault")
+)
+
+// stateOf returns what a refusal or acceptance means for a recipient.
+func stateOf(rep reply, rcpt bool) queue.State {
+	switch rep.class() {
+	case 2:
+		return queue.Delivered
+	case 5:
+		// RFC 5321 section 4.5.3.1.10: 552 to RCPT can mean too many recipients, and is then temporary.
+		if rcpt && rep.code == 552 && !strings.HasPrefix(rep.enhanced(), "5.2.") {
+			return queue.Deferred
+		}
+		return queue.Failed
+	}
+	return queue.Deferred
+}
+
+// temporary words a refusal of the connection as the temporary trouble that it is for the message.
+func temporary(rep reply) string {
+	if rep.class() == 4 {
+		return rep.String()
+	}
+	return "451 4.4.1 server refuses the connection: " + rep.String()
+}
+
+// goodbye returns a fault for 421.
+// RFC 5321 section 3.8: 421 to any command means that the server ends the connection.
+func goodbye(rep reply) *fault {
+	if rep.code != 421 {
+		return nil
+	}
+	return &fault{reply: rep.String(), down: true}
+}
+
+func (c *conn) nonsense(what string) *fault {
+	return &fault{reply: "451 4.4.2 server breaks the protocol: " + what}
+}
+
+// ask sends one command and reads its reply.
+func (c *conn) ask(line string) (reply, *fault) {
+	c.out = append(append(c.out[:0], line...), "\r\n"...)
+	if f := c.say(c.out); f != nil {
+		return reply{}, f
+	}
+	rep, f := c.read(c.cfg.Timeouts.Command)
+	if f == nil {
+		f = goodbye(rep)
+	}
+	return rep, f
+}
+
+// read reads one reply, all of it within the limit.
+func (c *conn) read(limit time.Duration) (reply, *fault) {
+	c.arm(limit)
+	rep, err := readReply(c.in)
+	if err != nil {
+		return rep, lost(err)
+	}
+	return rep, nil
+}
+
+// say sends commands. All replies to those before must have been read: one too many, and each would be taken for the next one's.
+func (c *conn) say(p []byte) *fault {
+	if c.in.Buffered() > 0 {
+		return c.nonsense("reply to nothing")
+	}
+	return c.write(p, c.cfg.Timeouts.Command)
+}
+
+// write sends p within the limit.
+func (c *conn) write(p []byte, limit time.Duration) *fault {
+	c.arm(limit)
+	if _, err := c.net.Write(p); err != nil {
+		return lost(err)
+	}
+	return nil
+}
+
+// lost returns the fault for an error of the connection. A server that does not answer in time is out of service; one that
+// drops a connection need not be.
+func lost(err error) *fault {
+	return &fault{reply: "451 4.4.2 " + reason(err), down: errors.Is(err, os.ErrDeadlineExceeded)}
+}
+
+// reason returns an error's text without addresses.
+func reason(err error) string {
+	var dns *net.DNSError
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &dns):
+		return "host not found or DNS trouble"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed by the server"
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, errReplyLong), errors.Is(err, errReplyForm):
+		return printable(err.Error())
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "no answer in time"
+	}
+	return "connection lost"
+}
+
+// arm sets the time limit of what comes next. After the attempt's context ended that is at once, but for the reply to the final dot.
+func (c *conn) arm(limit time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until := time.Now().Add(limit)
+	if !c.ended.IsZero() {
+		last := c.ended
+		if c.final {
+			last = last.Add(endGrace)
+		}
+		if last.Before(until) {
+			until = last
+		}
+	}
+	c.net.SetDeadline(until)
+}
+
+// bind makes the end of ctx end what the connection waits for.
+func (c *conn) bind(ctx context.Context) {
+	c.release = context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ended = time.Now()
+		if c.final {
+			c.net.SetDeadline(c.ended.Add(endGrace))
+		} else {
+			c.net.SetDeadline(c.ended)
+		}
+	})
+}
+
+func (c *conn) sentDot() {
+	c.mu.Lock()
+	c.final = true
+	c.mu.Unlock()
+}
+
+func (c *conn) calm() {
+	c.mu.Lock()
+	c.final = false
+	c.mu.Unlock()
+}
+
+// rest prepares the connection for the pool and reports whether it may go there.
+func (c *conn) rest() bool {
+	if c.dirty {
+		if rep, f := c.ask("RSET"); f != nil || rep.class() != 2 {
+			return false
+		}
+		c.dirty = false
+	}
+	// If the context has ended, or ends at this moment, its watcher may still touch the deadline.
+	return c.release() && c.quiet()
+}
+
+// lastWords returns the reply that a server sent before it stopped reading.
+func (c *conn) lastWords() (reply, bool) {
+	rep, f := c.read(time.Second)
+	return rep, f == nil
+}
+
+// quiet reports whether the server has neither said anything that it was not asked for nor closed the connection.
+func (c *conn) quiet() bool { return c.in.Buffered() == 0 && !readable(c.tcp) }
+
+// readable reports whether a read would return at once, be it with data, the end, or an error.
+func readable(tcp net.Conn) bool {
+	sc, ok := tcp.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ready := true
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		for {
+			_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+			if errors.Is(err, syscall.EINTR) {
+				continue
+			}
+			ready = !errors.Is(err, syscall.EAGAIN)
+			return
+		}
+	})
+	return ready || err != nil
+}
+
+// close ends the connection without a word.
+func (c *conn) close() {
+	if c.release != nil {
+		c.release()
+	}
+	c.tcp.Close()
+}
+
+// quit says goodbye and ends the connection. It takes at most quitTime.
+// RFC 5321 section 4.1.1.10: the client should wait for the reply to QUIT.
+func (c *conn) quit() {
+	c.release()
+	c.net.SetDeadline(time.Now().Add(quitTime))
+	if _, err := fmt.Fprintf(c.net, "QUIT\r\n"); err == nil {
+		readReply(c.in)
+	}
+	c.tcp.Close()
+}

@@ -1,0 +1,279 @@
+// Package relay turns a queue item into one SMTP transaction with one of the servers behind us, and the server's answers into
+// one result per recipient. It also delivers into a Maildir, and writes the notification that tells a sender of a failure.
+//
+// How an attempt goes:
+//
+//  1. The message is looked through. One with a bare CR, a bare LF or a NUL is never sent: it is deferred, to be held by the queue.
+//     Recipients that cannot be written as a path fail.
+//  2. The servers are put in order: round robin, those found dead a short time ago last.
+//  3. A connection to the first one is taken from the pool or made: greeting, EHLO, STARTTLS by policy, EHLO again.
+//  4. MAIL and all RCPT (at most 100 in a transaction) go out together where the server has PIPELINING. Refused recipients have
+//     their result now: 4xx deferred, 5xx failed. Without an accepted one there is no DATA.
+//  5. DATA and the message. The reply to the final dot is the result of all accepted recipients.
+//  6. A server that is down, or a connection lost before the final dot, gives no result: the next server is asked at once. A
+//     connection lost after the final dot defers: the message may arrive twice, but it is never lost.
+//  7. What has no result when the servers are used up is deferred.
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"spamcatcher/queue"
+)
+
+// A TLSMode says when a connection to a server is encrypted by STARTTLS (RFC 3207).
+type TLSMode string
+
+const (
+	TLSOff     TLSMode = "off"     // never
+	TLSMay     TLSMode = "may"     // when offered; certificates are not verified, and a failed handshake means plain text on a new connection
+	TLSEncrypt TLSMode = "encrypt" // always, with any certificate; a server that cannot gets no mail
+	TLSVerify  TLSMode = "verify"  // always, and the certificate must be valid for the server's name as configured
+)
+
+// Timeouts bound each step of a transaction. Zero means the default in parentheses, which is RFC 5321 section 4.5.3.2's where it has one.
+type Timeouts struct {
+	Connect   time.Duration // TCP connection (30 s); to a server found dead at most 5 s
+	Handshake time.Duration // TLS (30 s)
+	Greeting  time.Duration // (5 min)
+	Command   time.Duration // EHLO, MAIL, RCPT, RSET: each reply (5 min)
+	Data      time.Duration // the reply to DATA (2 min)
+	Block     time.Duration // each block of 32 kB of the message (3 min)
+	End       time.Duration // the reply to the final dot (10 min)
+	Attempt   time.Duration // all of an attempt (2 h)
+}
+
+// Config says how a Relay works. Zero values mean the default in parentheses.
+type Config struct {
+	Hostname   string           // our name in EHLO; needed
+	Servers    func() []string  // "host[:port]", port 25 if none; asked for at every attempt; needed. A server named twice gets two shares
+	TLS        TLSMode          // (TLSMay)
+	TLSConfig  *tls.Config      // roots for TLSVerify and client certificates (the system's roots, none); never changed
+	Timeouts   Timeouts         //
+	SourceAddr netip.Addr       // local address to leave from (the kernel's choice)
+	MaxIdle    int              // open connections without work per server (20)
+	IdleTime   time.Duration    // how long one is kept (5 s)
+	Now        func() time.Time // the clock that says how long a server counts as dead (time.Now)
+	Log        *slog.Logger     // servers going down and up (slog.Default())
+}
+
+// maxRecipients is how many recipients go into one transaction.
+// RFC 5321 section 4.5.3.1.8: a server must take at least 100.
+const maxRecipients = 100
+
+// A Relay is a queue.Deliverer over a list of SMTP servers. It may be used by any number of goroutines.
+type Relay struct {
+	cfg  Config
+	pool *pool
+}
+
+// New returns a Relay. It connects to nothing yet.
+func New(cfg Config) (*Relay, error) {
+	if !domainOK(cfg.Hostname) || !ascii(cfg.Hostname) {
+		return nil, fmt.Errorf("relay: %q is no host name to say in EHLO", cfg.Hostname)
+	}
+	if cfg.Servers == nil {
+		return nil, errors.New("relay: no servers")
+	}
+	switch cfg.TLS {
+	case "":
+		cfg.TLS = TLSMay
+	case TLSOff, TLSMay, TLSEncrypt, TLSVerify:
+	default:
+		return nil, fmt.Errorf("relay: TLS mode %q is none of off, may, encrypt, verify", cfg.TLS)
+	}
+	t := &cfg.Timeouts
+	for _, d := range []struct {
+		p   *time.Duration
+		def time.Duration
+	}{
+		{&t.Connect, 30 * time.Second}, {&t.Handshake, 30 * time.Second}, {&t.Greeting, 5 * time.Minute}, {&t.Command, 5 * time.Minute},
+		{&t.Data, 2 * time.Minute}, {&t.Block, 3 * time.Minute}, {&t.End, 10 * time.Minute}, {&t.Attempt, 2 * time.Hour},
+		{&cfg.IdleTime, 5 * time.Second},
+	} {
+		if *d.p <= 0 {
+			*d.p = d.def
+		}
+	}
+	if cfg.MaxIdle <= 0 {
+		cfg.MaxIdle = 20
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Relay{cfg: cfg, pool: &pool{state: map[string]*server{}}}, nil
+}
+
+// Close ends the connections that have no work. The Relay can still be used.
+func (r *Relay) Close() error {
+	quitAll(r.pool.drop(nil))
+	return nil
+}
+
+// An envelope is what one attempt is about.
+type envelope struct {
+	item          *queue.Item
+	sender        string // as a path
+	international bool   // the sender's path needs SMTPUTF8
+	message       *message
+	open          []*target // without a result yet
+}
+
+// A target is one recipient that is to be tried.
+type target struct {
+	path          string
+	international bool
+	accepted      bool // by RCPT, in the transaction under way
+	result        *queue.Result
+}
+
+// settle gives a target its result.
+func (t *target) settle(server string, state queue.State, reply string) {
+	t.result.State, t.result.Reply, t.result.Server = state, reply, server
+	t.path = "" // marks it as settled
+}
+
+// settleAll gives all of them the same result.
+func settleAll(targets []*target, server string, state queue.State, reply string) {
+	for _, t := range targets {
+		if t.path != "" {
+			t.settle(server, state, reply)
+		}
+	}
+}
+
+// sweep removes the settled targets.
+func (e *envelope) sweep() {
+	open := e.open[:0]
+	for _, t := range e.open {
+		if t.path != "" {
+			open = append(open, t)
+		}
+	}
+	e.open = open
+}
+
+// Deliver tries the item's open recipients once and returns one result for each, in their order. It implements queue.Deliverer.
+func (r *Relay) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker) []queue.Result {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeouts.Attempt)
+	defer cancel()
+	env, results := newEnvelope(it)
+	if len(env.open) == 0 {
+		return results
+	}
+	var err error
+	if env.sender != "" {
+		if env.sender, env.international, err = smtpPath(it.Sender); err != nil {
+			// It would bounce to an address that does not exist.
+			return poisoned(results, "sender's address cannot be sent")
+		}
+	}
+	env.message, err = load(body, it.Size)
+	switch {
+	case errors.Is(err, errPoison):
+		return poisoned(results, err.Error())
+	case err != nil:
+		settleAll(env.open, "", queue.Deferred, "451 4.3.0 "+printable(err.Error()))
+		return results
+	}
+
+	last := "451 4.3.5 no server to deliver to is configured"
+	for _, s := range r.order() {
+		if f := r.try(ctx, s, env); f != nil {
+			last = f.reply
+			for _, t := range env.open {
+				t.result.Server = s.address
+			}
+		}
+		if len(env.open) == 0 {
+			return results
+		}
+		if ctx.Err() != nil {
+			last = "451 4.3.2 delivery was interrupted"
+			break
+		}
+	}
+	for _, t := range env.open {
+		t.settle(t.result.Server, queue.Deferred, last)
+	}
+	return results
+}
+
+// newEnvelope prepares one result for each open recipient, and one target for each of them that can be written as a path.
+func newEnvelope(it *queue.Item) (*envelope, []queue.Result) {
+	pending := it.Pending()
+	env := &envelope{item: it, sender: it.Sender}
+	results := make([]queue.Result, len(pending))
+	for i, p := range pending {
+		results[i] = queue.Result{Recipient: p.Address, State: queue.Deferred}
+		path, international, err := smtpPath(p.Address)
+		if err != nil {
+			results[i].State, results[i].Reply = queue.Failed, "553 5.1.3 bad recipient address syntax"
+			continue
+		}
+		env.open = append(env.open, &target{path: path, international: international, result: &results[i]})
+	}
+	return env, results
+}
+
+// poisoned defers all that did not fail: a message that can never be sent is for a person to look at, not to bounce.
+func poisoned(results []queue.Result, why string) []queue.Result {
+	for i := range results {
+		if results[i].State != queue.Failed {
+			results[i].Reply = "451 4.3.5 message not transmissible: " + why
+		}
+	}
+	return results
+}
+
+// try delivers to one server what it takes. A fault means that the open recipients of env are for the next one.
+func (r *Relay) try(ctx context.Context, s *server, env *envelope) *fault {
+	for fresh := false; ; fresh = true {
+		c, f := r.connect(ctx, s, fresh)
+		if f != nil {
+			if ctx.Err() == nil {
+				r.down(s, f)
+			}
+			return f
+		}
+		reused := c.uses > 0
+		f = r.transactions(c, env)
+		if f == nil {
+			r.keep(c)
+			return nil
+		}
+		c.close()
+		// A connection from the pool may have ended while nobody looked: that says nothing of the server, so it gets
+		// another one. Nothing of the message was sent on the first, so it cannot arrive twice.
+		if reused && f.early && ctx.Err() == nil {
+			continue
+		}
+		if ctx.Err() == nil {
+			r.down(s, f)
+		}
+		return f
+	}
+}
+
+// transactions sends the message to all open recipients, in as many transactions as it takes.
+func (r *Relay) transactions(c *conn, env *envelope) *fault {
+	for len(env.open) > 0 {
+		part := env.open[:min(len(env.open), maxRecipients)]
+		f := c.transact(env, part)
+		env.sweep()
+		if f != nil {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,288 @@
+// Package gateway turns SMTP sessions into judged messages: what is refused
+// is refused in the session, what is accepted is in the queue before the
+// client hears 250.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
+	"spamcatcher/gateway/policy"
+	"spamcatcher/gateway/wire"
+	"spamcatcher/queue"
+)
+
+// A Judge finds out what a mail is. *engine.Engine is one.
+type Judge interface {
+	Judge(ctx context.Context, m *engine.Mail) engine.Verdict
+}
+
+// A Store keeps messages. Put returns only when all drafts are on stable
+// storage, or none is kept. *queue.Queue is one.
+type Store interface {
+	Put(ctx context.Context, drafts ...queue.Draft) ([]string, error)
+}
+
+// A Config is what a server needs. Zero fields mean the default given.
+type Config struct {
+	// Hostname is the name that the server gives itself, in its banner,
+	// Received and Authentication-Results: the system's host name.
+	Hostname string
+	Judge    Judge // required
+	Queue    Store // required
+	// Policy returns the policy in force; it is asked for each message, so
+	// that a reload follows. nil: everything but malware is delivered.
+	Policy func() *policy.Policy
+	// Accept is asked for each recipient that the policy accepts. It returns
+	// nil, ErrRelay, ErrMailbox; any other error defers the recipient.
+	Accept func(recipient string) error
+	// Wire configures the connections. Its Hostname and Log are this
+	// config's where it has none.
+	Wire   wire.Config
+	Limits message.Limits
+	// MaxHeaderBytes is the size of a header block from which on a message
+	// is refused: 1 MiB. MaxHeaderFields is the same for the number of
+	// fields: 10,000.
+	MaxHeaderBytes  int
+	MaxHeaderFields int
+	// Report adds X-SpamCatcher-Report.
+	Report bool
+	Log    *slog.Logger     // slog.Default()
+	Now    func() time.Time // time.Now
+}
+
+// Stats count since the server was made.
+type Stats struct {
+	Sessions  uint64
+	Accepted  uint64 // messages answered with 250
+	Refused   uint64 // messages answered with 5xx
+	Deferred  uint64 // messages answered with 4xx
+	Discarded uint64 // messages accepted and dropped for every recipient
+	Panics    uint64
+}
+
+// A Server is the SMTP side of the gateway.
+type Server struct {
+	host           string
+	judge          Judge
+	queue          Store
+	policy         func() *policy.Policy
+	accept         func(string) error
+	wire           wire.Config
+	limits         message.Limits
+	maxHeaderBytes int
+	maxFields      int
+	maxRecipients  int
+	report         bool
+	log            *slog.Logger
+	now            func() time.Time
+
+	ctx    context.Context // ends when sessions are cut off
+	cancel context.CancelFunc
+	smtp   *smtp.Server
+
+	mu        sync.Mutex
+	closing   bool
+	listeners []*wire.Listener
+
+	sessions, accepted, refused, deferred, discarded, panics atomic.Uint64
+}
+
+// New makes a server. It listens to nothing yet.
+func New(cfg Config) (*Server, error) {
+	if cfg.Judge == nil || cfg.Queue == nil {
+		return nil, errors.New("making a gateway: it needs a judge and a queue")
+	}
+	s := &Server{
+		host:           cfg.Hostname,
+		judge:          cfg.Judge,
+		queue:          cfg.Queue,
+		policy:         cfg.Policy,
+		accept:         cfg.Accept,
+		wire:           cfg.Wire,
+		limits:         cfg.Limits,
+		maxHeaderBytes: orDefault(cfg.MaxHeaderBytes, 1<<20),
+		maxFields:      orDefault(cfg.MaxHeaderFields, 10_000),
+		maxRecipients:  orDefault(cfg.Wire.MaxRecipients, 1000),
+		report:         cfg.Report,
+		log:            cfg.Log,
+		now:            cfg.Now,
+	}
+	if s.host == "" {
+		name, err := os.Hostname()
+		if err != nil || name == "" {
+			name = "localhost"
+		}
+		s.host = name
+	}
+	if helloName(s.host) != s.host || strings.Trim(s.host, ".") == "" {
+		return nil, fmt.Errorf("making a gateway: %q is no host name", s.host)
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.policy == nil {
+		p, err := policy.New(policy.Config{})
+		if err != nil {
+			return nil, fmt.Errorf("making a gateway: %w", err)
+		}
+		s.policy = func() *policy.Policy { return p }
+	}
+	if s.wire.Hostname == "" {
+		s.wire.Hostname = s.host
+	}
+	if s.wire.Log == nil {
+		s.wire.Log = s.log
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.smtp = s.newSMTP()
+	return s, nil
+}
+
+func orDefault(n, d int) int {
+	if n == 0 {
+		return d
+	}
+	return n
+}
+
+// newSMTP sets up go-smtp. Limits and deadlines are wire's, which hands it
+// complete and valid input only; here they are off.
+func (s *Server) newSMTP() *smtp.Server {
+	srv := smtp.NewServer(smtp.BackendFunc(s.newSession))
+	srv.Domain = s.host
+	srv.MaxLineLength = 0
+	srv.MaxMessageBytes = 0
+	srv.MaxRecipients = 0
+	srv.ReadTimeout = 0
+	srv.WriteTimeout = 0
+	srv.EnableSMTPUTF8 = true
+	srv.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	return srv
+}
+
+func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
+	conn, ok := c.Conn().(connection)
+	if !ok {
+		return nil, replyTo(fmt.Errorf("connection is a %T", c.Conn()))
+	}
+	s.sessions.Add(1)
+	return &session{Server: s, conn: conn}, nil
+}
+
+// Serve takes connections from a listener until it is closed or the server
+// shuts down, and then returns nil. It may be called for several listeners.
+func (s *Server) Serve(l net.Listener) error {
+	wl, err := wire.New(l, s.wire)
+	if err != nil {
+		return fmt.Errorf("serving SMTP on %s: %w", l.Addr(), err)
+	}
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return wl.Close()
+	}
+	s.listeners = append(s.listeners, wl)
+	s.mu.Unlock()
+	err = s.smtp.Serve(wl)
+	s.mu.Lock()
+	closing := s.closing
+	s.mu.Unlock()
+	if closing || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("serving SMTP on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Stats returns the counts so far.
+func (s *Server) Stats() Stats {
+	return Stats{
+		Sessions: s.sessions.Load(), Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+		Deferred: s.deferred.Load(), Discarded: s.discarded.Load(), Panics: s.panics.Load(),
+	}
+}
+
+// count counts one message by its reply, nil for 250.
+func (s *Server) count(r *smtp.SMTPError, d *delivery) {
+	switch {
+	case r == nil && len(d.queued) == 0:
+		s.discarded.Add(1)
+		s.accepted.Add(1)
+	case r == nil:
+		s.accepted.Add(1)
+	case r.Temporary():
+		s.deferred.Add(1)
+	default:
+		s.refused.Add(1)
+	}
+}
+
+// Shutdown stops accepting and lets every session end at its next command;
+// messages under way are finished and answered first. When ctx ends before
+// that, its error is returned and Close cuts off the rest.
+func (s *Server) Shutdown(ctx context.Context) error {
+	listeners := s.stop()
+	errs := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { errs <- l.Drain(ctx) }()
+	}
+	var err error
+	for range listeners {
+		err = errors.Join(err, <-errs)
+	}
+	if err != nil {
+		return fmt.Errorf("shutting down SMTP: %w", err)
+	}
+	return s.wait(ctx)
+}
+
+// Close cuts off every session. A message that is not answered by then was
+// never ours. It returns when all sessions have ended, after 10 s at most.
+func (s *Server) Close() error {
+	var err error
+	listeners := s.stop()
+	s.cancel()
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err = errors.Join(err, s.wait(ctx)); err != nil {
+		return fmt.Errorf("closing SMTP: %w", err)
+	}
+	return nil
+}
+
+// stop lets no more listeners in and returns those there are.
+func (s *Server) stop() []*wire.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	return s.listeners
+}
+
+// wait returns when every session has ended. go-smtp can be asked only once.
+func (s *Server) wait(ctx context.Context) error {
+	if err := s.smtp.Shutdown(ctx); err != nil && !errors.Is(err, smtp.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// limits counts connections, in all and per client, and the octets of messages
+// under way.
+type limits struct {
+	maxSessions, maxPerClient int
+	maxMemory                 int64
+
+	refused atomic.Int64
+	memory  atomic.Int64
+
+	countMu sync.Mutex
+	count   int
+	clients map[netip.Prefix]int
+}
+
+func (l *limits) init(cfg Config) {
+	l.maxSessions, l.maxPerClient, l.maxMemory = cfg.MaxSessions, cfg.MaxSessionsPerClient, cfg.Memory
+	l.clients = make(map[netip.Prefix]int)
+}
+
+// network is what counts as one client: an IPv4 address, or an IPv6 /64, which
+// is what one customer usually has. The zero prefix stands for a client whose
+// address is unknown; it has no limit of its own.
+func network(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+// admit counts a new connection, or returns the refusal that it gets.
+func (l *limits) admit(a netip.Addr) *Reply {
+	l.countMu.Lock()
+	defer l.countMu.Unlock()
+	if l.maxSessions >= 0 && l.count >= l.maxSessions {
+		l.refused.Add(1)
+		return &Reply{Code: 421, Enhanced: "4.3.2", Text: "too many connections, try again later"}
+	}
+	key := network(a)
+	if key.IsValid() {
+		if l.maxPerClient >= 0 && l.clients[key] >= l.maxPerClient {
+			l.refused.Add(1)
+			return &Reply{Code: 421, Enhanced: "4.7.0", Text: "too many connections from your address"}
+		}
+		l.clients[key]++
+	}
+	l.count++
+	return nil
+}
+
+// leave takes back what admit counted.
+func (l *limits) leave(a netip.Addr) {
+	l.countMu.Lock()
+	defer l.countMu.Unlock()
+	l.count--
+	key := network(a)
+	if l.clients[key]--; l.clients[key] <= 0 {
+		delete(l.clients, key)
+	}
+}
+
+// acquire takes n octets from the memory for messages, unless they are not
+// there.
+func (l *limits) acquire(n int64) bool {
+	if l.memory.Add(n) > l.maxMemory {
+		l.memory.Add(-n)
+		return false
+	}
+	return true
+}
+
+// release gives n octets back.
+func (l *limits) release(n int64) { l.memory.Add(-n) }
