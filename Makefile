@@ -1,0 +1,65 @@
+# SpamCatcher. `make run` and `make test` need nothing but Go, git and make on
+# a Debian machine; what else the build needs, `deps` installs from Debian.
+SHELL   := /bin/sh
+GO      ?= go
+BINARY  := bin/spamcatcher
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# Where labelled mail and test suites stand that are not part of the project.
+export SPAMCATCHER_SHARED ?= $(abspath ../shared)
+
+# Debian packages that the build needs, and those that the end-to-end tests
+# use as peers. The build itself needs none so far: it is pure Go.
+BUILD_PACKAGES :=
+PEER_PACKAGES  := swaks postfix openssl
+
+FUZZTIME ?= 20s
+
+.PHONY: run build test race fuzz bench bench-check corpus lint deps peers-deps clean
+
+run: build
+	$(BINARY) run $(ARGS)
+
+build: deps
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/spamcatcher
+
+test: deps
+	CGO_ENABLED=0 $(GO) vet ./...
+	CGO_ENABLED=0 $(GO) test -timeout 9m ./...
+
+# The race detector needs cgo and therefore a C compiler.
+race: deps
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+# Every fuzz target for FUZZTIME each.
+fuzz: deps
+	@set -e; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+bench: deps
+	$(GO) test -run '^$$' -bench . -benchmem ./bench ./engine/... ./rules/... ./queue ./gateway/...
+
+# The benchmarks once each: they check their answers, the times mean nothing.
+bench-check: deps
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench ./engine/... ./rules/... ./queue ./gateway/...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo 'run gofmt -w on the files above'; exit 1; }
+	$(GO) vet ./...
+
+# Installs what is missing and says so; does nothing when nothing is missing.
+deps:
+	@command -v $(GO) >/dev/null || { echo 'Go 1.26 or newer is needed: https://go.dev/dl/'; exit 1; }
+	@./.ci/packages $(BUILD_PACKAGES)
+
+# The peers of the end-to-end tests, which are skipped where these are absent.
+peers-deps:
+	@./.ci/packages $(PEER_PACKAGES)
+
+clean:
+	rm -rf bin

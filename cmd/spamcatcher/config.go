@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"spamcatcher/gateway/policy"
+)
+
+// A Config is what is in force: defaults, then a file, then command-line
+// options. settings.go says what each value means.
+type Config struct {
+	File  string // "" when there is none
+	State string
+
+	Hostname string
+	Listen   []string
+	Outgoing []string // host:port; none means the Maildir
+	Source   string   // local address that deliveries leave from
+	RelayTLS string   // may, off, encrypt, verify
+	Domains  []string // recipient domains that are relayed for; none means all
+
+	Global     policy.Settings
+	ByDomain   []Scope
+	ByAddress  []Scope
+	FromAlways bool // an approval by From header counts without authentication
+	Approved   string
+	Blocked    string
+
+	CheckTimeout time.Duration
+	Report       bool
+	RuleFiles    []string
+	BuiltinRules bool
+	RuleUpdate   time.Duration
+	NetCheck     bool
+
+	Certificate, Key string
+	StartTLS         bool
+
+	MaxMessage           int64
+	MaxRecipients        int
+	MaxSessions          int
+	MaxSessionsPerClient int
+	Memory               int64
+
+	Lifetime time.Duration
+	Workers  int
+	MinFree  int64
+
+	Syslog   string
+	LogLevel string
+
+	// Warnings are what was wrong but could be worked around.
+	Warnings []string
+	origins  map[string]string // setting -> where its value came from
+}
+
+// A Scope is a set of thresholds and lists for one domain or one address.
+type Scope struct {
+	Name     string
+	Settings policy.Settings
+	Approved string
+	Blocked  string
+	origins  map[string]string
+}
+
+// A configError is one thing wrong with a configuration file.
+type configError struct {
+	File string
+	Line int // 0 when it is about the file as a whole
+	Key  string
+	Msg  string
+}
+
+func (e configError) Error() string {
+	where := e.File
+	if e.Line > 0 {
+		where += fmt.Sprintf(":%d", e.Line)
+	}
+	if e.Key != "" {
+		where += ": " + e.Key
+	}
+	return where + ": " + e.Msg
+}
+
+// overrides are settings given on the command line, in the form key -> value.
+type overrides map[string]any
+
+// loadConfig reads the configuration named by g, if any, on top of the
+// defaults, and lays what the command line said over it.
+func loadConfig(g *global, flags overrides) (*Config, error) {
+	c := &Config{File: g.config, origins: map[string]string{}}
+	for _, s := range settings {
+		if err := s.set(c, s.fallback()); err != nil {
+			return nil, fmt.Errorf("default of %s: %w", s.key, err)
+		}
+		c.origins[s.key] = "default"
+	}
+	if g.config != "" {
+		text, err := os.ReadFile(g.config)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("reading the configuration: %w", err)}
+		}
+		switch ext := filepath.Ext(g.config); ext {
+		case ".toml":
+			err = readTOML(c, g.config, text)
+		case ".conf":
+			err = readClassic(c, g.config, text)
+		default:
+			err = fmt.Errorf("%s: the name of a configuration ends in .toml or .conf, not in %q", g.config, ext)
+		}
+		if err != nil {
+			return nil, usageError{err}
+		}
+	}
+	if g.state != "" {
+		flags = withOverride(flags, "state", g.state)
+	}
+	keys := make([]string, 0, len(flags))
+	for key := range flags {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	for _, key := range keys {
+		if err := settingFor(key).set(c, flags[key]); err != nil {
+			return nil, usageError{fmt.Errorf("option for %s: %w", key, err)}
+		}
+		c.origins[key] = "command line"
+	}
+	if err := c.check(); err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+func withOverride(flags overrides, key string, value any) overrides {
+	if flags == nil {
+		flags = overrides{}
+	}
+	flags[key] = value
+	return flags
+}
+
+// check looks at what only the whole can tell.
+func (c *Config) check() error {
+	fail := func(key, format string, args ...any) error {
+		return fmt.Errorf("%s (%s): %s", key, c.origins[key], fmt.Sprintf(format, args...))
+	}
+	if len(c.Listen) == 0 {
+		return fail("listen", "no address to listen on")
+	}
+	if (c.Certificate == "") != (c.Key == "") {
+		return fail("tls.certificate", "certificate and key must both be given, or neither")
+	}
+	if c.Memory < c.MaxMessage {
+		return fail("limits.memory", "%d bytes are less than one message of limits.message (%d bytes)", c.Memory, c.MaxMessage)
+	}
+	return nil
+}
+
+// warn notes what was wrong but could be worked around.
+func (c *Config) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+// defaultState is /var/lib/spamcatcher where it exists and is writable, else
+// ./var.
+func defaultState() string {
+	const system = "/var/lib/spamcatcher"
+	if probe, err := os.CreateTemp(system, ".probe-*"); err == nil {
+		probe.Close()
+		os.Remove(probe.Name())
+		return system
+	}
+	return "var"
+}
+
+// nearest returns the candidate that a mistyped word was probably meant to
+// be, or "" when none is near.
+func nearest(word string, candidates []string) string {
+	best, distance := "", len(word)/2+1
+	for _, c := range candidates {
+		if d := editDistance(strings.ToLower(word), c); d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// editDistance is the number of letters to insert, delete or replace
+// (Levenshtein 1965).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"spamcatcher/gateway/lookup"
+	"spamcatcher/gateway/relay"
+)
+
+func configCommand(g *global) *cobra.Command {
+	root := &cobra.Command{Use: "config", Short: "Check the configuration"}
+	root.AddCommand(&cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration and print what is in force",
+		Long: `Reads configuration, sender lists and rules as run would, resolves the outgoing
+servers, and prints every setting in force with where its value came from. The exit
+code is 0 when run would start with it, also when there are warnings.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := loadConfig(g, nil)
+			if err != nil {
+				return err
+			}
+			_, warnings, err := prepare(config)
+			if err != nil {
+				return err
+			}
+			if config.Certificate != "" {
+				if _, err := keyPairOf(config, nil); err != nil {
+					return err
+				}
+			}
+			out := c.OutOrStdout()
+			printConfig(out, config)
+			for _, w := range config.Warnings {
+				fmt.Fprintln(out, "warning:", w)
+			}
+			for _, w := range warnings {
+				fmt.Fprintln(out, "warning:", w)
+			}
+			for _, w := range resolveAll(c.Context(), lookup.System{}, config.Outgoing) {
+				fmt.Fprintln(out, "warning:", w)
+			}
+			return nil
+		},
+	})
+	return root
+}
+
+// printConfig writes the settings in the native form, with their origins as
+// comments.
+func printConfig(w io.Writer, c *Config) {
+	table := ""
+	for _, s := range settings {
+		key := s.key
+		if t, k, ok := strings.Cut(s.key, "."); ok {
+			if t != table {
+				fmt.Fprintf(w, "\n[%s]\n", t)
+				table = t
+			}
+			key = k
+		}
+		fmt.Fprintf(w, "%-54s # %s; %s\n", key+" = "+s.show(c), s.doc, c.origins[s.key])
+	}
+	for _, s := range c.ByDomain {
+		printScope(w, "domain", s)
+	}
+	for _, s := range c.ByAddress {
+		printScope(w, "recipient", s)
+	}
+}
+
+func printScope(w io.Writer, kind string, s Scope) {
+	line := func(key, value string) { fmt.Fprintf(w, "%-54s # %s\n", key+" = "+value, s.origins[key]) }
+	fmt.Fprintf(w, "\n[[%s]]\n", kind)
+	line(scopeKinds[kind].nameKey, strconv.Quote(s.Name))
+	for _, t := range thresholds {
+		if set := t.field(&s.Settings); set.Set() {
+			line(t.key, showThreshold(*set))
+		}
+	}
+	for _, text := range []struct{ key, value string }{{"virus_action", string(s.Settings.Virus)}, {"approvedsenders", s.Approved}, {"blockedsenders", s.Blocked}} {
+		if text.value != "" {
+			line(text.key, strconv.Quote(text.value))
+		}
+	}
+}
+
+// resolveAll returns what is wrong with the names of servers.
+func resolveAll(ctx context.Context, r lookup.Resolver, servers []string) []error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var wrong []error
+	for _, s := range slices.Compact(slices.Sorted(slices.Values(servers))) {
+		address, err := relay.ParseServer(s)
+		if err == nil {
+			var host string
+			if host, _, err = net.SplitHostPort(address); err == nil {
+				_, err = r.Addresses(ctx, host)
+			}
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("outgoing_smtp: %w", err))
+		}
+	}
+	return wrong
+}

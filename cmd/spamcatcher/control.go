@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"spamcatcher/queue"
+)
+
+// One process holds the queue. While the gateway runs, the commands talk to
+// it over a Unix socket in the state directory; otherwise they open the queue
+// themselves. Both are a store.
+type store interface {
+	List(ctx context.Context, f queue.Filter, each func(*queue.Item) bool) error
+	Get(id string) (*queue.Item, error)
+	Body(id string) (io.ReadSeekCloser, error)
+	Flush(f queue.Filter) (int, error)
+	Hold(reason string, ids ...string) error
+	Release(ids ...string) error
+	Delete(ids ...string) error
+	Close() error
+}
+
+func (c *Config) socket() string   { return filepath.Join(c.State, "control.sock") }
+func (c *Config) queueDir() string { return filepath.Join(c.State, "queue") }
+func (c *Config) maildir() string  { return filepath.Join(c.State, "maildir") }
+
+// openStore finds the queue of c: through the running gateway, or from disk.
+func openStore(c *Config) (store, error) {
+	if client, ok := dialControl(c.socket()); ok {
+		return client, nil
+	}
+	if _, err := os.Stat(c.queueDir()); errors.Is(err, os.ErrNotExist) {
+		return nil, usageError{fmt.Errorf("there is no queue in %s (choose the state directory with --state or --config)", c.State)}
+	}
+	return queue.Open(queue.Config{Dir: c.queueDir(), MinFree: c.MinFree, Lifetime: c.Lifetime})
+}
+
+// serveControl answers the commands on the socket until ctx ends.
+func serveControl(ctx context.Context, socket string, q store) (stop func(context.Context) error, err error) {
+	// A socket file that nobody listens on was left by a crash; the queue's
+	// lock already keeps a second gateway out.
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	server := &http.Server{Handler: controlHandler(q), ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(l)
+	return server.Shutdown, nil
+}
+
+func controlHandler(q store) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, r *http.Request) {})
+	mux.HandleFunc("GET /items", func(w http.ResponseWriter, r *http.Request) {
+		encode := json.NewEncoder(w)
+		err := q.List(r.Context(), filterOf(r.URL.Query()), func(it *queue.Item) bool { return encode.Encode(it) == nil })
+		if err != nil {
+			w.Header().Set(http.TrailerPrefix+"Error", err.Error())
+		}
+	})
+	mux.HandleFunc("GET /items/{id}", func(w http.ResponseWriter, r *http.Request) {
+		it, err := q.Get(r.PathValue("id"))
+		if err != nil {
+			controlError(w, err)
+			return
+		}
+		json.NewEncoder(w).Encode(it)
+	})
+	mux.HandleFunc("GET /items/{id}/body", func(w http.ResponseWriter, r *http.Request) {
+		body, err := q.Body(r.PathValue("id"))
+		if err != nil {
+			controlError(w, err)
+			return
+		}
+		defer body.Close()
+		io.Copy(w, body)
+	})
+	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) {
+		n, err := q.Flush(filterOf(r.URL.Query()))
+		if err != nil {
+			controlError(w, err)
+			return
+		}
+		fmt.Fprint(w, n)
+	})
+	for path, act := range map[string]func(values url.Values) error{
+		"hold":    func(v url.Values) error { return q.Hold(v.Get("reason"), v["id"]...) },
+		"release": func(v url.Values) error { return q.Release(v["id"]...) },
+		"delete":  func(v url.Values) error { return q.Delete(v["id"]...) },
+	} {
+		mux.HandleFunc("POST /"+path, func(w http.ResponseWriter, r *http.Request) {
+			if err := act(r.URL.Query()); err != nil {
+				controlError(w, err)
+			}
+		})
+	}
+	return mux
+}
+
+func controlError(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
+	if errors.Is(err, queue.ErrNotFound) {
+		code = http.StatusNotFound
+	}
+	http.Error(w, err.Error(), code)
+}
+
+func filterOf(v url.Values) queue.Filter {
+	return queue.Filter{ID: v.Get("id"), Sender: v.Get("sender"), Domain: v.Get("domain"), Held: v.Get("held") != "", Active: v.Get("active") != ""}
+}
+
+func valuesOf(f queue.Filter) url.Values {
+	v := url.Values{}
+	for key, value := range map[string]string{"id": f.ID, "sender": f.Sender, "domain": f.Domain} {
+		if value != "" {
+			v.Set(key, value)
+		}
+	}
+	if f.Held {
+		v.Set("held", "1")
+	}
+	if f.Active {
+		v.Set("active", "1")
+	}
+	return v
+}
+
+// controlClient is the queue of a running gateway.
+type controlClient struct{ http *http.Client }
+
+func dialControl(socket string) (*controlClient, bool) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	c := &controlClient{&http.Client{Transport: transport}}
+	_, err := c.do(http.MethodGet, "/ping", nil)
+	return c, err == nil
+}
+
+// do returns the answer's body, at most a limit that no answer but a body or
+// a listing reaches.
+func (c *controlClient) do(method, path string, v url.Values) ([]byte, error) {
+	body, err := c.open(context.Background(), method, path, v)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
+}
+
+func (c *controlClient) open(ctx context.Context, method, path string, v url.Values) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path+"?"+v.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking the running gateway: %w", err)
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if answer.StatusCode == http.StatusNotFound {
+		return nil, queue.ErrNotFound
+	}
+	return nil, fmt.Errorf("the running gateway says: %s", strings.TrimSpace(string(text)))
+}
+
+func (c *controlClient) List(ctx context.Context, f queue.Filter, each func(*queue.Item) bool) error {
+	body, err := c.open(ctx, http.MethodGet, "/items", valuesOf(f))
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for decode := json.NewDecoder(body); ; {
+		var it queue.Item
+		if err := decode.Decode(&it); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading the gateway's answer: %w", err)
+		}
+		if !each(&it) {
+			return nil
+		}
+	}
+}
+
+func (c *controlClient) Get(id string) (*queue.Item, error) {
+	answer, err := c.do(http.MethodGet, "/items/"+url.PathEscape(id), nil)
+	if err != nil {
+		return nil, err
+	}
+	var it queue.Item
+	return &it, json.Unmarshal(answer, &it)
+}
+
+func (c *controlClient) Body(id string) (io.ReadSeekCloser, error) {
+	answer, err := c.do(http.MethodGet, "/items/"+url.PathEscape(id)+"/body", nil)
+	return readSeekCloser{strings.NewReader(string(answer))}, err
+}
+
+type readSeekCloser struct{ io.ReadSeeker }
+
+func (readSeekCloser) Close() error { return nil }
+
+func (c *controlClient) Flush(f queue.Filter) (int, error) {
+	answer, err := c.do(http.MethodPost, "/flush", valuesOf(f))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(answer))
+}
+
+func (c *controlClient) Hold(reason string, ids ...string) error {
+	_, err := c.do(http.MethodPost, "/hold", url.Values{"id": slices.Clone(ids), "reason": {reason}})
+	return err
+}
+
+func (c *controlClient) Release(ids ...string) error {
+	_, err := c.do(http.MethodPost, "/release", url.Values{"id": slices.Clone(ids)})
+	return err
+}
+
+func (c *controlClient) Delete(ids ...string) error {
+	_, err := c.do(http.MethodPost, "/delete", url.Values{"id": slices.Clone(ids)})
+	return err
+}
+
+func (c *controlClient) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}

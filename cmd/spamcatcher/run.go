@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"spamcatcher/engine"
+	"spamcatcher/gateway"
+	"spamcatcher/gateway/policy"
+	"spamcatcher/gateway/relay"
+	"spamcatcher/gateway/wire"
+	"spamcatcher/queue"
+)
+
+func runCommand(g *global) *cobra.Command {
+	var listen, servers []string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway",
+		Long: `Accepts mail by SMTP, scores it, and passes it on. Without a configuration it listens
+on 127.0.0.1:2525 and delivers into the Maildir of the state directory.
+
+SIGHUP and changes of the files reload configuration, sender lists and rules; a bad
+new configuration is refused and the old one stays. SIGTERM ends the program after
+the messages under way are answered.`,
+		Example: `  spamcatcher run
+  spamcatcher run --listen 0.0.0.0:25 --relay mail1.example.com,mail2.example.com:2525
+  spamcatcher run --config /etc/spamcatcher/spamcatcher.toml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			flags := overrides{}
+			if c.Flags().Changed("listen") {
+				flags["listen"] = listen
+			}
+			if c.Flags().Changed("relay") {
+				flags["outgoing_smtp"] = servers
+			}
+			return run(c.Context(), g, flags)
+		},
+	}
+	c.Flags().StringSliceVar(&listen, "listen", nil, "`ADDR` to accept SMTP on, host:port")
+	c.Flags().StringSliceVar(&servers, "relay", nil, "`ADDR`[,ADDR...] of the servers that get the mail")
+	return c
+}
+
+// A service is the running program: what is in force, and the steps that
+// take it down again, the last one first.
+type service struct {
+	log   *slog.Logger
+	now   atomic.Pointer[inForce]
+	judge *engine.Engine
+	steps []step
+}
+
+// A step of the way down. Each has the same time at most.
+type step struct {
+	name string
+	do   func(ctx context.Context) error
+}
+
+const stepTimeout = 40 * time.Second
+
+func (s *service) onShutdown(name string, do func(ctx context.Context) error) {
+	s.steps = append(s.steps, step{name, do})
+}
+
+func (s *service) shutdown() error {
+	var errs error
+	for len(s.steps) > 0 {
+		last := s.steps[len(s.steps)-1]
+		s.steps = s.steps[:len(s.steps)-1]
+		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		if err := last.do(ctx); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", last.name, err))
+		}
+		cancel()
+	}
+	return errs
+}
+
+// run starts everything that can fail first, serves until ctx ends, and goes
+// down in the opposite order.
+func run(ctx context.Context, g *global, flags overrides) (err error) {
+	c, err := loadConfig(g, flags)
+	if err != nil {
+		return err
+	}
+	first, warnings, err := prepare(c)
+	if err != nil {
+		return err
+	}
+	if err := makeState(c); err != nil {
+		return err
+	}
+	log, logFile, err := openLog(c)
+	if err != nil {
+		return err
+	}
+	s := &service{log: log}
+	s.onShutdown("closing the log", func(context.Context) error { return logFile.Close() })
+	defer func() { err = errors.Join(err, s.shutdown()) }()
+	for _, w := range c.Warnings {
+		log.Warn("configuration", "warning", w)
+	}
+	for _, w := range warnings {
+		log.Warn("sender list", "warning", w)
+	}
+
+	s.now.Store(first)
+	if s.judge, err = engine.New(first.plan, engine.Config{Timeout: c.CheckTimeout}); err != nil {
+		return err
+	}
+	to, err := newDestination(&s.now, log)
+	if err != nil {
+		return err
+	}
+	s.onShutdown("closing the connections to the servers", func(context.Context) error { return to.relay.Close() })
+	q, err := queue.Open(queue.Config{
+		Dir: c.queueDir(), Deliverer: to, Workers: c.Workers, Lifetime: c.Lifetime, MinFree: c.MinFree,
+		Bounce: relay.Bounce(c.Hostname), Log: log,
+	})
+	if errors.Is(err, queue.ErrLocked) {
+		return fmt.Errorf("another SpamCatcher is running on %s: %w", c.State, err)
+	} else if err != nil {
+		return fmt.Errorf("opening the queue: %w", err)
+	}
+	s.onShutdown("closing the queue", func(context.Context) error { return q.Close() })
+
+	server, err := s.newServer(c, q)
+	if err != nil {
+		return err
+	}
+	listeners, err := listenAll(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, len(listeners)+1)
+	attempts, stopAttempts := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := q.Run(attempts); err != nil && !errors.Is(err, context.Canceled) {
+			failed <- fmt.Errorf("delivering: %w", err)
+		}
+	}()
+	s.onShutdown("ending deliveries", func(ctx context.Context) error {
+		stopAttempts()
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	stopControl, err := serveControl(ctx, c.socket(), q)
+	if err != nil {
+		return err
+	}
+	s.onShutdown("closing the control socket", stopControl)
+	for _, l := range listeners {
+		go func() { failed <- server.Serve(l) }()
+		log.Info("accepting mail", "address", l.Addr().String(), "hostname", c.Hostname, "to", strings.Join(s.destinations(), " "), "rules", len(first.plan.Symbols()), "plan", first.plan.ID(), "version", version)
+	}
+	s.onShutdown("ending the sessions", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		return errors.Join(server.Shutdown(ctx), server.Close())
+	})
+	go s.watch(ctx, g, flags)
+
+	select {
+	case <-ctx.Done():
+		log.Info("shutting down")
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// newServer wires the SMTP side to the judge and the queue.
+func (s *service) newServer(c *Config, q *queue.Queue) (*gateway.Server, error) {
+	var certificates func() *tls.Config
+	if c.StartTLS {
+		pair, err := keyPairOf(c, s.log)
+		if err != nil {
+			return nil, err
+		}
+		certificates = pair.TLS
+	}
+	return gateway.New(gateway.Config{
+		Hostname: c.Hostname,
+		Judge:    s.judge,
+		Queue:    q,
+		Policy:   func() *policy.Policy { return s.now.Load().policy },
+		Report:   c.Report,
+		Log:      s.log,
+		Wire: wire.Config{
+			Hostname:             c.Hostname,
+			MaxMessageBytes:      c.MaxMessage,
+			MaxRecipients:        c.MaxRecipients,
+			Memory:               c.Memory,
+			MaxSessions:          c.MaxSessions,
+			MaxSessionsPerClient: c.MaxSessionsPerClient,
+			TLS:                  certificates,
+			Log:                  s.log,
+		},
+	})
+}
+
+func keyPairOf(c *Config, log *slog.Logger) (*keyPair, error) {
+	certificate, key := c.Certificate, c.Key
+	if certificate == "" {
+		var err error
+		if certificate, key, err = selfSigned(c.State, c.Hostname); err != nil {
+			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+		}
+	}
+	pair, err := openKeyPair(certificate, key, log)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return pair, nil
+}
+
+func (s *service) destinations() []string {
+	c := s.now.Load().config
+	if len(c.Outgoing) == 0 {
+		return []string{c.maildir()}
+	}
+	return c.Outgoing
+}
+
+// makeState makes the state directory and finds out whether it can be
+// written to.
+func makeState(c *Config) error {
+	probe := filepath.Join(c.State, ".probe")
+	err := os.MkdirAll(c.State, 0o700)
+	if err == nil {
+		err = os.WriteFile(probe, nil, 0o600)
+	}
+	if err == nil {
+		err = os.Remove(probe)
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("the state directory %s (%s) cannot be used: %w", c.State, c.origins["state"], err)}
+	}
+	return nil
+}
+
+// listenAll listens on every address, or on none.
+func listenAll(ctx context.Context, addresses []string) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, a := range addresses {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, fmt.Errorf("listening on %s: %w", a, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
