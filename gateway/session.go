@@ -189,7 +189,7 @@ func (s *session) drafts(d *delivery, head header, raw []byte) []queue.Draft {
 				ID:       d.id,
 				Sender:   s.from,
 				Body:     head.compose(t.write(o), raw, o.Tag),
-				UTF8:     s.utf8,
+				UTF8:     s.utf8 && needsUTF8(s.from, s.to, raw[:head.size]),
 				EightBit: s.eightBit,
 				Note:     withScore(note, o),
 			}
@@ -207,6 +207,26 @@ func (s *session) drafts(d *delivery, head header, raw []byte) []queue.Draft {
 		drafts[n].Recipients = append(drafts[n].Recipients, s.to[i])
 	}
 	return drafts
+}
+
+// needsUTF8 says whether a message that was sent with SMTPUTF8 has to be sent
+// on with it. RFC 6531 section 3.1: that is so when an address or the header is
+// not ASCII. Some clients ask for it always, and a server behind may lack it.
+func needsUTF8(from string, to []string, header []byte) bool {
+	ascii := isASCII(from) && isASCII(header)
+	for _, t := range to {
+		ascii = ascii && isASCII(t)
+	}
+	return !ascii
+}
+
+func isASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // finish ends a transaction: it recovers from a panic, writes the log line and

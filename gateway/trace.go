@@ -56,7 +56,7 @@ func (t trace) received(b *fieldWriter) {
 	words := []string{"from", helloName(s.Hello), "(" + tcpInfo(s) + ")", "by", t.host}
 	if t.tls != nil {
 		words = append(words, fmt.Sprintf("(using %s with cipher %s)",
-			comment(strings.ReplaceAll(tls.VersionName(t.tls.Version), " ", "")), comment(tls.CipherSuiteName(t.tls.CipherSuite))))
+			comment(strings.ReplaceAll(tls.VersionName(t.tls.Version), " ", "v")), comment(tls.CipherSuiteName(t.tls.CipherSuite))))
 	}
 	words = append(words, "with", t.protocol(), "id", t.id)
 	if to := t.mail.Envelope.To; len(to) == 1 && plainAddress(to[0]) {

@@ -64,7 +64,7 @@ X-SpamCatcher-IP: 2001:db8::1
 			o.Score, o.Flag = 49.4999, true
 		}, `
 Received: from client.example.org (ptr.example.org [192.0.2.1]) by
-	mx.example.com (using TLS1.3 with cipher TLS_AES_128_GCM_SHA256) with ESMTPS
+	mx.example.com (using TLSv1.3 with cipher TLS_AES_128_GCM_SHA256) with ESMTPS
 	id ID1 for <u@example.com>; Mon, 23 Nov 2026 09:08:07 +0100
 Authentication-Results: mx.example.com; spf=pass smtp.mailfrom=example.org;
 	dkim=none; dmarc=fail header.from=author.example; arc=pass
@@ -103,7 +103,7 @@ Authentication-Results: mx.example.com;
 	spf=pass??dkim?pass?? smtp.mailfrom=b??c??dkim?pass
 X-SpamCatcher-Score: 0
 X-SpamCatcher-IP: 192.0.2.1
-X-SpamCatcher-Virus: Bad??Subject: ?x ??
+X-SpamCatcher-Virus: Bad??Subject: ?x ?
 `},
 	} {
 		tr, o := baseTrace(), policy.Outcome{Action: policy.Deliver}

@@ -119,7 +119,7 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 		}
 	}
 	done := len(after.Pending()) == 0
-	if after.Next = now.Add(q.cfg.Retry(after.Attempts)); after.Next.After(after.Expires) && now.Before(after.Expires) {
+	if after.Next = stamp(now.Add(q.cfg.Retry(after.Attempts))); after.Next.After(after.Expires) && now.Before(after.Expires) {
 		after.Next = after.Expires
 	}
 	bounce := q.bounce(&after, failed)

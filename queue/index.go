@@ -61,7 +61,23 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 			db, err = nil, fmt.Errorf("badger panicked: %v", p)
 		}
 	}()
-	return badger.Open(o)
+	if db, err = badger.Open(o); err != nil {
+		return nil, err // and not the half-open database that Badger returns sometimes
+	}
+	return db, nil
+}
+
+// closeIndex closes an index that may be damaged.
+func closeIndex(db *badger.DB) (err error) {
+	if db == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger panicked: %v", p)
+		}
+	}()
+	return db.Close()
 }
 
 func removeEmptyLogs(dir string) {

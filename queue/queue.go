@@ -104,9 +104,7 @@ func Open(cfg Config) (*Queue, error) {
 	q := &Queue{cfg: cfg, log: cfg.Log, free: freeSpace, ops: make(chan *op, maxPending), committed: make(chan struct{})}
 	q.sched = newScheduler(q)
 	if err := q.open(); err != nil {
-		if q.db != nil {
-			q.db.Close()
-		}
+		closeIndex(q.db)
 		if q.lock != nil {
 			q.lock.Close()
 		}
@@ -143,8 +141,11 @@ func (q *Queue) open() (err error) {
 	return q.recover()
 }
 
-// now is the wall clock alone: stamps are compared with stamps of other runs, and differences must not jump between two clocks.
-func (q *Queue) now() time.Time { return q.cfg.Now().Round(0) }
+// now is the wall clock alone, as it is stored: stamps are compared with stamps of other runs, and differences must not jump between two clocks.
+func (q *Queue) now() time.Time { return stamp(q.cfg.Now()) }
+
+// stamp is t as it comes back from the index.
+func stamp(t time.Time) time.Time { return t.Round(0).Truncate(time.Millisecond) }
 
 // lockDir makes sure that nobody else has the queue open. The lock goes with the process.
 func lockDir(dir string) (*os.File, error) {
@@ -175,7 +176,7 @@ func (q *Queue) Close() error {
 	q.closing.Unlock()
 	<-q.committed
 	err := q.spool.seal()
-	if e := q.db.Close(); err == nil {
+	if e := closeIndex(q.db); err == nil {
 		err = e
 	}
 	q.lock.Close()

@@ -27,10 +27,8 @@ func (q *Queue) recover() error {
 		err = q.check()
 	}
 	if err != nil {
-		if q.db != nil {
-			q.db.Close()
-			q.db = nil
-		}
+		closeIndex(q.db)
+		q.db = nil
 		if environmental(err) {
 			return fmt.Errorf("opening the index: %w", err)
 		}

@@ -36,7 +36,7 @@ func (b *block) reset(start int) {
 // skipped if the line behind them still looks like a header, and the other
 // decision is noted as another reading.
 func (s *splitter) headerLine(line []byte, pos, next int) (body bool) {
-	b, found, lim := &s.block, &s.job.m.found, &s.job.m.lim
+	b, found, lim := &s.block, s.found, &s.job.m.lim
 	text := bytes.TrimRight(line, "\r\n")
 	if len(text) == 0 {
 		if len(b.spans) == 0 {
@@ -168,7 +168,7 @@ func (s *splitter) headerEnd(pos, next int) {
 	}
 	p.Header = newHeader(fields)
 	p.start = next
-	s.job.blockDefects(p, raw)
+	s.blockDefects(p, raw)
 	if b.odd >= 0 {
 		s.job.again(s, readAgain{part: p, entity: b.start + 1, forceEnd: b.odd + 1})
 	}
@@ -178,7 +178,7 @@ func (s *splitter) headerEnd(pos, next int) {
 
 // descend decides whether a part whose header is known is opened.
 func (s *splitter) descend(p *Part, pos int) {
-	found, lim := &s.job.m.found, &s.job.m.lim
+	found, lim := s.found, &s.job.m.lim
 	switch {
 	case strings.HasPrefix(p.MediaType, "multipart/"):
 		p.reading.container = true
@@ -248,8 +248,8 @@ var onceOnly = map[string]bool{
 }
 
 // blockDefects looks at one header block as a whole.
-func (j *job) blockDefects(p *Part, raw []byte) {
-	found := &j.m.found
+func (s *splitter) blockDefects(p *Part, raw []byte) {
+	found, j := s.found, s.job
 	if !isASCII(raw) {
 		found.add(Header8Bit, "")
 	}
@@ -277,8 +277,8 @@ func (j *job) blockDefects(p *Part, raw []byte) {
 			continue
 		}
 		dup := false
-		for _, s := range seen[:n] {
-			dup = dup || equalFold(s, f.Name)
+		for _, name := range seen[:n] {
+			dup = dup || equalFold(name, f.Name)
 		}
 		if dup {
 			found.add(HeaderDuplicate, f.Name)

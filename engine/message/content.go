@@ -8,7 +8,7 @@ import (
 // understand reads the Content fields of a part. Where several values compete
 // the first one counts, and the others become further readings.
 func (s *splitter) understand(p *Part) {
-	found := &s.job.m.found
+	found := s.found
 	kinds := s.contentTypes(p)
 	codecs := s.encodings(p)
 	if len(kinds) > 0 {
@@ -109,7 +109,7 @@ type kind struct {
 // contentTypes lists the ways in which the Content-Type of a part may be
 // understood, the usual one first.
 func (s *splitter) contentTypes(p *Part) (kinds []kind) {
-	found := &s.job.m.found
+	found := s.found
 	add := func(k kind) bool {
 		for _, o := range kinds {
 			if o.mediaType == k.mediaType && o.params["boundary"] == k.params["boundary"] {
@@ -155,7 +155,7 @@ func (s *splitter) contentTypes(p *Part) (kinds []kind) {
 
 // kindsOf adds the ways to understand one Content-Type value.
 func (s *splitter) kindsOf(value string, add func(kind) bool) {
-	found := &s.job.m.found
+	found := s.found
 	head, params := splitParams(value, found)
 	// Parameters without the semicolon in front: "multipart/mixed boundary=x".
 	if i := strings.IndexAny(head, " \t,"); i >= 0 {
@@ -295,7 +295,7 @@ func onlyExtended(params []param) (ext []param) {
 // encodings lists the transfer encodings that readers may see in a part, the
 // usual one first; there is always one. It sets the part's Encoding.
 func (s *splitter) encodings(p *Part) (all []codec) {
-	found := &s.job.m.found
+	found := s.found
 	add := func(c codec) bool {
 		for _, o := range all {
 			if o == c {
@@ -381,7 +381,7 @@ func (j *job) leafReadings(s *splitter, p *Part) {
 	switch p.reading.encoding {
 	case identity:
 		if looksBase64(raw) {
-			j.m.found.add(Base64Undeclared, "")
+			s.found.add(Base64Undeclared, "")
 			other(base64Codec, fillEnds)
 		}
 	case base64Codec:
@@ -391,7 +391,7 @@ func (j *job) leafReadings(s *splitter, p *Part) {
 		}
 		if rest := bytes.TrimLeft(raw[i:], "= \t\r\n"); len(rest) > 0 {
 			if moreBase64(rest) {
-				j.m.found.add(Ambiguous, Base64AfterPadding)
+				s.found.add(Ambiguous, Base64AfterPadding)
 			}
 			other(base64Codec, fillJunk)
 		}

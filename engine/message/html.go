@@ -1,28 +1,32 @@
 package message
 
 import (
+	"bytes"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
 )
 
 // HTML is what there is to know of all HTML parts of a message together.
 type HTML struct {
 	Parts        int            // HTML parts
 	Tags         map[string]int // element name -> how often opened
-	Hidden       []Hidden       // text that a reader does not see
-	HiddenChars  int            // characters of it, white space not counted
+	Hidden       []Hidden       // text that a reader does not see: the first 200 runs
+	HiddenChars  int            // characters of it, white space and comments not counted
 	VisibleChars int            // characters that a reader sees, white space not counted
-	Images       []Image
+	Images       []Image        // the first 1,000
 	Forms        int
-	Scripts      int
+	Scripts      int // script elements, event attributes, javascript: targets
 	Frames       int
 	Styles       int // style elements and attributes
-	Comments     int
+	Comments     int // conditional ones not counted
 	Malformed    int // places at which a browser has to guess
 }
 
-// Hidden is a run of text that a reader does not see.
+// Hidden is a run of text that a reader does not see, at most 1,000 bytes.
 type Hidden struct {
 	Text  string
 	Means string // "display_none", "visibility", "tiny_font", "same_colour", "zero_size", "off_screen", "opacity", "hidden_attribute", "comment"
@@ -31,19 +35,574 @@ type Hidden struct {
 // Image is one img element.
 type Image struct {
 	Source, Alt   string
-	Width, Height int  // -1 unknown
+	Width, Height int  // pixels, -1 unknown
 	Inline        bool // cid: or data:
 }
 
-func renderHTML(src string, h *HTML) string {
-	var b strings.Builder
+const (
+	maxHidden     = 200
+	maxHiddenText = 1_000
+	maxImages     = 1_000
+	maxTagNames   = 1_000
+	maxOpen       = 4_000 // elements open at a time whose style is kept
+	maxReach      = 64    // elements that one end tag may close
+)
+
+// A rawLink is a link as it was found; findLinks makes a Link of it.
+type rawLink struct {
+	url, text, source string
+	attached          bool
+}
+
+// A renderer turns HTML into the text that a reader sees. It is no browser:
+// it keeps a stack of open elements with the style that each inherits, and
+// takes text for hidden if any of the usual means applies.
+type renderer struct {
+	h     *HTML
+	out   []byte // visible text
+	space bool   // white space is due before the next character
+	open  []element
+	sheet sheet
+	links []rawLink
+	lim   int // bytes of out
+
+	base     string
+	anchor   int // index in links of the anchor that is open, or -1
+	anchorAt int // where its text begins in out
+	hidden   []byte
+	means    string // of what is in hidden
+	cut      bool
+}
+
+type element struct {
+	tag    atom.Atom
+	name   string // for elements that atom does not know
+	means  string // why text inside cannot be seen, "" if it can
+	tiny   bool
+	unseen bool // visibility: hidden
+	fg, bg colour
+}
+
+// render appends the visible text of src to r.out.
+func (r *renderer) render(src string) {
+	r.h.Parts++
+	r.anchor = -1
+	r.open = append(r.open[:0], element{fg: 0, bg: colourUnset})
 	z := html.NewTokenizer(strings.NewReader(src))
+	var raw atom.Atom // inside an element whose content is no text
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
-			return b.String()
+			r.closeAnchor()
+			r.flushHidden()
+			if n := len(r.open); n > maxReach {
+				r.h.Malformed += n - maxReach
+			}
+			return
 		case html.TextToken:
-			b.Write(z.Text())
+			t := z.Text()
+			switch raw {
+			case 0:
+				r.text(t)
+			case atom.Style:
+				r.sheet.read(string(t))
+				r.styleLinks(string(t))
+			}
+		case html.StartTagToken:
+			raw = r.start(z, false)
+		case html.SelfClosingTagToken:
+			raw = r.start(z, true)
+		case html.EndTagToken:
+			raw = 0
+			name, _ := z.TagName()
+			r.end(name)
+		case html.CommentToken:
+			r.comment(z.Text())
 		}
 	}
+}
+
+func (r *renderer) comment(t []byte) {
+	s := bytes.TrimSpace(t)
+	if bytes.HasPrefix(s, []byte("[if")) || bytes.HasPrefix(s, []byte("[endif")) || bytes.HasPrefix(s, []byte("<![")) {
+		return
+	}
+	r.h.Comments++
+	if len(s) > 0 && len(r.h.Hidden) < maxHidden {
+		r.h.Hidden = append(r.h.Hidden, Hidden{string(s[:min(len(s), maxHiddenText)]), meansComment})
+	}
+}
+
+// attributes are those that matter here, of one tag.
+type attributes struct {
+	style, class, id, href, src, action, formaction, background, content, equiv string
+	alt, kind, value, width, height, bgcolor, color, size, text                 string
+	hidden, event                                                               bool
+}
+
+func (a *attributes) read(z *html.Tokenizer) {
+	for n := 0; ; n++ {
+		key, val, more := z.TagAttr()
+		var p *string
+		switch string(key) {
+		case "style":
+			p = &a.style
+		case "class":
+			p = &a.class
+		case "id":
+			p = &a.id
+		case "href", "xlink:href":
+			p = &a.href
+		case "src", "data":
+			p = &a.src
+		case "action":
+			p = &a.action
+		case "formaction":
+			p = &a.formaction
+		case "background":
+			p = &a.background
+		case "content":
+			p = &a.content
+		case "http-equiv":
+			p = &a.equiv
+		case "alt":
+			p = &a.alt
+		case "type":
+			p = &a.kind
+		case "value":
+			p = &a.value
+		case "width":
+			p = &a.width
+		case "height":
+			p = &a.height
+		case "bgcolor":
+			p = &a.bgcolor
+		case "color":
+			p = &a.color
+		case "size":
+			p = &a.size
+		case "text":
+			p = &a.text
+		case "hidden":
+			a.hidden = true
+		default:
+			if len(key) > 4 && key[0] == 'o' && key[1] == 'n' {
+				a.event = true
+			}
+		}
+		// As in browsers the first of two attributes counts.
+		if p != nil && *p == "" && len(val) > 0 {
+			*p = string(val)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// start handles a start tag. It returns the element if its content is no text.
+func (r *renderer) start(z *html.Tokenizer, selfClosing bool) atom.Atom {
+	name, more := z.TagName()
+	tag := atom.Lookup(name)
+	var unknown string
+	if tag != 0 {
+		r.h.Tags[tag.String()]++
+	} else if unknown = string(name); len(r.h.Tags) < maxTagNames || r.h.Tags[unknown] > 0 {
+		r.h.Tags[unknown]++
+	}
+	var a attributes
+	if more {
+		a.read(z)
+	}
+	if a.event {
+		r.h.Scripts++
+	}
+	r.implied(tag)
+	if blockElement(tag) {
+		r.breakLine()
+	}
+	e := r.inherit(tag, &a)
+	e.name = unknown
+	r.collect(tag, &a, &e)
+	if !voidElement(tag) && !selfClosing && len(r.open) < maxOpen {
+		r.open = append(r.open, e)
+	}
+	switch tag {
+	case atom.Style, atom.Script, atom.Title, atom.Noembed, atom.Noframes, atom.Iframe:
+		if !selfClosing {
+			return tag
+		}
+	}
+	return 0
+}
+
+// inherit computes the style of an element from that of the one around it.
+func (r *renderer) inherit(tag atom.Atom, a *attributes) element {
+	e := r.open[len(r.open)-1]
+	e.tag = tag
+	st := noStyle
+	if len(r.sheet.rules) > 0 {
+		if tag != 0 {
+			st.over(r.rule(tag.String()))
+		}
+		for class := a.class; class != ""; {
+			var c string
+			c, class, _ = strings.Cut(class, " ")
+			if c != "" {
+				st.over(r.rule("." + asciiLower(c)))
+			}
+		}
+		if a.id != "" {
+			st.over(r.rule("#" + asciiLower(a.id)))
+		}
+	}
+	if a.bgcolor != "" {
+		st.bg = parseColour(asciiLower(trimSpace(a.bgcolor)))
+	}
+	if a.background != "" {
+		st.bg = colourUnknown
+	}
+	if a.color != "" && tag == atom.Font {
+		st.fg = parseColour(asciiLower(trimSpace(a.color)))
+	}
+	if a.text != "" && tag == atom.Body {
+		st.fg = parseColour(asciiLower(trimSpace(a.text)))
+	}
+	if a.style != "" {
+		r.h.Styles++
+		st.over(parseStyle(a.style))
+		if strings.Contains(a.style, "url(") || strings.Contains(a.style, "URL(") {
+			r.styleLinks(a.style)
+		}
+	}
+	if st.fg != colourUnset {
+		e.fg = st.fg
+	}
+	if st.bg != colourUnset && st.bg != colourClear {
+		e.bg = st.bg
+	}
+	switch {
+	case e.means != "" && e.means != meansColour:
+		return e // hidden by what is around it
+	case st.display == 1:
+		e.means = meansDisplay
+		return e
+	case a.hidden:
+		e.means = meansAttribute
+		return e
+	case st.means != "":
+		e.means = st.means
+		return e
+	}
+	if st.visibility != 0 {
+		e.unseen = st.visibility == 1
+	}
+	if st.font != 0 {
+		e.tiny = st.font == 1
+	}
+	return e
+}
+
+func (r *renderer) rule(selector string) style {
+	if s, ok := r.sheet.rules[selector]; ok {
+		return s
+	}
+	return noStyle
+}
+
+// why is the means that hides text in an element, "" if it is seen.
+func (r *renderer) why(e *element) string {
+	switch {
+	case e.means != "":
+		return e.means
+	case e.unseen:
+		return meansVisible
+	case e.tiny:
+		return meansTiny
+	case e.fg == colourClear:
+		return meansColour
+	}
+	ground := e.bg
+	if ground == colourUnset && !r.sheet.uncertain {
+		ground = 0xffffff
+	}
+	if alike(e.fg, ground) {
+		return meansColour
+	}
+	return ""
+}
+
+// text appends character data, white space collapsed, or puts it aside if it
+// cannot be seen.
+func (r *renderer) text(t []byte) {
+	e := &r.open[len(r.open)-1]
+	if means := r.why(e); means != "" {
+		if means != r.means {
+			r.flushHidden()
+			r.means = means
+		}
+		n := visibleChars(t)
+		r.h.HiddenChars += n
+		if n > 0 || len(r.hidden) > 0 {
+			r.hidden = append(r.hidden, t[:min(len(t), max(0, 2*maxHiddenText-len(r.hidden)))]...)
+		}
+		return
+	}
+	if len(r.hidden) > 0 && visibleChars(t) > 0 {
+		r.flushHidden()
+	}
+	r.h.VisibleChars += show(r, t)
+}
+
+func (r *renderer) flushHidden() {
+	if len(r.hidden) > 0 && len(r.h.Hidden) < maxHidden {
+		text := strings.Join(strings.Fields(string(r.hidden)), " ")
+		r.h.Hidden = append(r.h.Hidden, Hidden{strings.ToValidUTF8(text[:min(len(text), maxHiddenText)], ""), r.means})
+	}
+	r.hidden, r.means = r.hidden[:0], ""
+}
+
+// show writes t to the visible text and returns how many characters of it are
+// no white space.
+func show[T string | []byte](r *renderer, t T) (n int) {
+	if len(r.out)+len(t) > r.lim {
+		r.cut = true
+		t = t[:max(0, r.lim-len(r.out))]
+	}
+	for i := 0; i < len(t); {
+		c := t[i]
+		size := 1
+		switch {
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0:
+			r.space = true
+			i++
+			continue
+		case c == 0xc2 && i+1 < len(t) && t[i+1] == 0xa0: // no-break space
+			r.space = true
+			i += 2
+			continue
+		case c >= utf8.RuneSelf:
+			_, size = utf8.DecodeRuneInString(string(t[i:min(len(t), i+utf8.UTFMax)]))
+		}
+		if r.space {
+			r.space = false
+			if k := len(r.out); k > 0 && r.out[k-1] != '\n' {
+				r.out = append(r.out, ' ')
+			}
+		}
+		r.out = append(r.out, t[i:i+size]...)
+		i += size
+		n++
+	}
+	return n
+}
+
+func (r *renderer) breakLine() {
+	r.space = false
+	if k := len(r.out); k > 0 && r.out[k-1] != '\n' {
+		r.out = append(r.out, '\n')
+	}
+}
+
+func visibleChars(t []byte) (n int) {
+	for _, c := range t {
+		if c > ' ' && c&0xc0 != 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+// end handles an end tag.
+func (r *renderer) end(name []byte) {
+	tag := atom.Lookup(name)
+	if tag == atom.A {
+		r.closeAnchor()
+	}
+	if blockElement(tag) {
+		r.breakLine()
+	}
+	if tag == atom.Br || tag == atom.P && r.open[len(r.open)-1].tag != atom.P {
+		return // browsers make an element of it
+	}
+	for i := len(r.open) - 1; i > 0 && i > len(r.open)-maxReach; i-- {
+		if e := &r.open[i]; e.tag == tag && (tag != 0 || e.name == string(name)) {
+			r.open = r.open[:i]
+			return
+		}
+	}
+	r.h.Malformed++
+}
+
+// implied closes the elements whose end tag is left out before a start tag.
+func (r *renderer) implied(tag atom.Atom) {
+	top := func() atom.Atom { return r.open[len(r.open)-1].tag }
+	pop := func() { r.open = r.open[:len(r.open)-1] }
+	if top() == atom.P && blockElement(tag) && tag != atom.Br {
+		pop()
+	}
+	switch tag {
+	case atom.Li, atom.Option:
+		if top() == tag {
+			pop()
+		}
+	case atom.Td, atom.Th:
+		if t := top(); t == atom.Td || t == atom.Th {
+			pop()
+		}
+	case atom.Tr:
+		if t := top(); t == atom.Td || t == atom.Th {
+			pop()
+		}
+		if top() == atom.Tr {
+			pop()
+		}
+	case atom.Dd, atom.Dt:
+		if t := top(); t == atom.Dd || t == atom.Dt {
+			pop()
+		}
+	case atom.A:
+		r.closeAnchor()
+	}
+}
+
+// collect takes what else an element tells: links, images, counts.
+func (r *renderer) collect(tag atom.Atom, a *attributes, e *element) {
+	switch tag {
+	case atom.Base:
+		r.base = a.href
+	case atom.A, atom.Area:
+		if a.href == "" {
+			break
+		}
+		source := "href"
+		if tag == atom.Area {
+			source = "area"
+		}
+		r.link(a.href, source)
+		if tag == atom.A && len(r.links) > 0 {
+			r.anchor, r.anchorAt = len(r.links)-1, len(r.out)
+		}
+	case atom.Img:
+		if len(r.h.Images) < maxImages {
+			r.h.Images = append(r.h.Images, Image{a.src, a.alt, pixels(a.width), pixels(a.height), hasPrefixFold(a.src, "cid:") || hasPrefixFold(a.src, "data:")})
+		}
+		r.link(a.src, "image")
+	case atom.Form:
+		r.h.Forms++
+		r.link(a.action, "form")
+	case atom.Input, atom.Button:
+		if tag == atom.Input && (equalFold(a.kind, "submit") || equalFold(a.kind, "button")) && a.value != "" && r.why(e) == "" {
+			r.space = true
+			r.h.VisibleChars += show(r, a.value)
+			r.space = true
+		}
+		r.link(a.formaction, "form")
+		r.link(a.src, "image")
+	case atom.Iframe, atom.Frame:
+		r.h.Frames++
+		r.link(a.src, "href")
+	case atom.Script:
+		r.h.Scripts++
+		r.link(a.src, "href")
+	case atom.Style:
+		r.h.Styles++
+	case atom.Meta:
+		if equalFold(trimSpace(a.equiv), "refresh") {
+			if i := strings.Index(asciiLower(a.content), "url="); i >= 0 {
+				r.link(strings.Trim(a.content[i+4:], `'" `), "meta")
+			}
+		}
+	default:
+		r.link(a.href, "href")
+		r.link(a.src, "image")
+	}
+	r.link(a.background, "image")
+	if tag == atom.Td || tag == atom.Th {
+		r.space = true
+	}
+}
+
+// link notes a target; one without a scheme is taken from the base.
+func (r *renderer) link(url, source string) {
+	if url == "" || len(r.links) >= 4*maxImages {
+		return
+	}
+	if r.base != "" && !hasScheme(url) && !strings.HasPrefix(url, "#") {
+		if strings.HasPrefix(url, "//") {
+			url = "http:" + url
+		} else {
+			url = strings.TrimSuffix(r.base, "/") + "/" + strings.TrimPrefix(url, "/")
+		}
+	}
+	if hasPrefixFold(trimSpace(url), "javascript:") {
+		r.h.Scripts++
+	}
+	r.links = append(r.links, rawLink{url: url, source: source})
+}
+
+func (r *renderer) closeAnchor() {
+	if r.anchor >= 0 {
+		r.links[r.anchor].text = trimSpace(string(r.out[min(r.anchorAt, len(r.out)):]))
+		r.anchor = -1
+	}
+}
+
+// styleLinks notes the targets of url() in CSS.
+func (r *renderer) styleLinks(css string) {
+	for n := 0; n < maxImages; n++ {
+		i := strings.Index(css, "url(")
+		if i < 0 {
+			return
+		}
+		css = css[i+4:]
+		end := strings.IndexByte(css, ')')
+		if end < 0 {
+			return
+		}
+		r.link(strings.Trim(css[:end], " '\"\t\r\n"), "style")
+		css = css[end:]
+	}
+}
+
+func pixels(s string) int {
+	s = strings.TrimSuffix(trimSpace(s), "px")
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+func hasScheme(s string) bool {
+	for i := 0; i < len(s) && i < 16; i++ {
+		c := lowerByte(s[i])
+		if c == ':' {
+			return i > 0
+		}
+		if (c < 'a' || c > 'z') && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return false
+}
+
+func voidElement(t atom.Atom) bool {
+	switch t {
+	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta, atom.Param, atom.Source, atom.Track, atom.Wbr:
+		return true
+	}
+	return false
+}
+
+// blockElement tells whether an element begins and ends a line.
+func blockElement(t atom.Atom) bool {
+	switch t {
+	case atom.Address, atom.Article, atom.Aside, atom.Blockquote, atom.Br, atom.Center, atom.Dd, atom.Dir, atom.Div, atom.Dl, atom.Dt,
+		atom.Fieldset, atom.Footer, atom.Form, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Header, atom.Hr, atom.Li,
+		atom.Main, atom.Menu, atom.Nav, atom.Ol, atom.Option, atom.P, atom.Pre, atom.Section, atom.Table, atom.Tbody, atom.Tfoot,
+		atom.Thead, atom.Tr, atom.Ul, atom.Body, atom.Html, atom.Caption:
+		return true
+	}
+	return false
 }

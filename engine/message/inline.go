@@ -72,7 +72,7 @@ func indexInline(b []byte) int {
 // inlineFile finds the extent of the file that begins at pos and makes it a
 // part. It returns where the file ends, 0 if there is none.
 func (j *job) inlineFile(s *splitter, p *Part, src []byte, pos, limit int) int {
-	if j.count >= j.m.lim.Parts || s.depth >= maxReadingDepth {
+	if j.count >= j.m.lim.Parts || s.depth > 0 {
 		return 0
 	}
 	first, _ := cutLine(src[pos:limit])
@@ -110,7 +110,7 @@ func (j *job) inlineFile(s *splitter, p *Part, src []byte, pos, limit int) int {
 	if lines == 0 {
 		return 0
 	}
-	j.m.found.add(kind, name)
+	s.found.add(kind, name)
 	q := &Part{Header: newHeader(nil), Parent: p, Depth: p.Depth + 1, MediaType: "application/octet-stream", Disposition: "attachment",
 		Name: validText(name), Encoding: strings.TrimSuffix(kind, "_inline"), Alternate: true, src: src, start: pos, end: at}
 	q.reading.encoding = c

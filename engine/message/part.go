@@ -1,6 +1,9 @@
 package message
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // A Part is one node of the MIME tree: a container with Children, or a leaf.
 type Part struct {
@@ -68,9 +71,25 @@ func (p *Part) Text() string {
 }
 
 func (p *Part) textual() bool {
-	return p.leaf() && (p.reading.opaque || hasPrefixFold(p.MediaType, "text/") || p.isHTML())
+	return p.leaf() && (p.reading.opaque || strings.HasPrefix(p.MediaType, "text/") || p.isHTML())
 }
 
+// isHTML tells whether a reader shows the part as HTML, be it that it opens
+// the attached file.
 func (p *Part) isHTML() bool {
-	return p.MediaType == "text/html" || p.MediaType == "application/xhtml+xml"
+	if p.reading.opaque {
+		return false
+	}
+	switch p.MediaType {
+	case "text/html", "application/xhtml+xml", "image/svg+xml":
+		return true
+	}
+	if p.Name == "" {
+		return false
+	}
+	switch extension(p.Name) {
+	case "htm", "html", "shtml", "xhtml", "xht", "svg", "hta":
+		return true
+	}
+	return false
 }

@@ -46,7 +46,7 @@ type readAgain struct {
 const maxReadingDepth = 2
 
 func (j *job) splitter(src []byte, end int) *splitter {
-	return &splitter{job: j, src: src, end: end, forceEnd: -1, forceOn: -1}
+	return &splitter{job: j, found: &j.m.found, src: src, end: end, forceEnd: -1, forceOn: -1}
 }
 
 // again notes another reading of a part.
@@ -55,7 +55,7 @@ func (j *job) again(s *splitter, r readAgain) {
 		return
 	}
 	if r.part.reading.others >= j.m.lim.Readings {
-		j.m.found.add(LimitReadings, "")
+		s.found.add(LimitReadings, "")
 		return
 	}
 	r.part.reading.others++
@@ -112,7 +112,7 @@ func (j *job) read(r readAgain) {
 
 func (j *job) alternateSplitter(r readAgain, src []byte, end int) *splitter {
 	s := j.splitter(src, end)
-	s.alternate, s.depth, s.prefix = true, r.depth+1, r.prefix
+	s.alternate, s.depth, s.prefix, s.found = true, r.depth+1, r.prefix, new(defects)
 	s.forceEnd, s.forceOn = r.forceEnd-1, r.forceOn-1
 	return s
 }
@@ -260,7 +260,7 @@ func (j *job) leadingBlank(s *splitter, pos, next int) {
 	p := s.part
 	whole := p.Parent == nil || isMessageType(p.Parent.MediaType)
 	if whole {
-		j.m.found.add(HeaderEmpty, "")
+		s.found.add(HeaderEmpty, "")
 	}
 	rest := s.src[next:s.end]
 	for blankLine(rest) && len(rest) > 0 {
@@ -311,8 +311,8 @@ func (j *job) aside(s *splitter, p *Part, start, end int, kind string) {
 	if len(text) == 0 || (kind == PreambleContent && boilerplate(text)) {
 		return
 	}
-	j.m.found.add(kind, quote(text))
-	if j.count >= j.m.lim.Parts || s.depth >= maxReadingDepth {
+	s.found.add(kind, quote(text))
+	if j.count >= j.m.lim.Parts || s.depth > 0 {
 		return
 	}
 	a := &Part{Header: newHeader(nil), Parent: p, Depth: p.Depth + 1, MediaType: "text/plain", Alternate: true, src: s.src, start: start, end: end}

@@ -13,6 +13,7 @@ import (
 // read again when the first reading is complete.
 type splitter struct {
 	job    *job
+	found  *defects // what is wrong; a further reading's go nowhere
 	src    []byte
 	end    int
 	open   []frame
@@ -84,7 +85,7 @@ func (s *splitter) begin(parent *Part, pos int, defaultType string) *Part {
 }
 
 func (s *splitter) run(pos int) {
-	found := &s.job.m.found
+	found := s.found
 	for pos < s.end {
 		next := s.end
 		if i := bytes.IndexByte(s.src[pos:s.end], '\n'); i >= 0 {
@@ -132,13 +133,13 @@ func (s *splitter) cross(f int, last bool, pos, next int) bool {
 			fr.closed, fr.after = true, next
 		}
 		if first {
-			s.job.m.found.add(MultipartEmpty, fr.boundary)
+			s.found.add(MultipartEmpty, fr.boundary)
 		}
 		s.part = nil
 		return true
 	}
 	if s.job.count >= s.job.m.lim.Parts {
-		s.job.m.found.add(LimitParts, "")
+		s.found.add(LimitParts, "")
 		p := s.begin(fr.part, pos, "text/plain")
 		s.adopt(p)
 		p.Header, p.start, p.reading.opaque = newHeader(nil), pos, true
@@ -154,8 +155,8 @@ func (s *splitter) cross(f int, last bool, pos, next int) bool {
 	if fr.closed {
 		// Behind the closing delimiter: RFC 2046 section 5.1.1 says that
 		// nothing is to be seen here, yet some readers go on.
-		s.job.m.found.add(BoundaryAfterClose, fr.boundary)
-		s.job.m.found.add(Ambiguous, BoundaryAfterClose)
+		s.found.add(BoundaryAfterClose, fr.boundary)
+		s.found.add(Ambiguous, BoundaryAfterClose)
 		p.Alternate = true
 	}
 	s.adopt(p)
@@ -191,7 +192,7 @@ func (s *splitter) delimiter(line []byte) (f int, last, ok bool) {
 		if s.prefix {
 			return f, bytes.HasPrefix(rest[n:], []byte("--")), true
 		}
-		s.job.m.found.add(BoundaryPrefix, string(rest[:min(len(rest), maxDetail)]))
+		s.found.add(BoundaryPrefix, string(rest[:min(len(rest), maxDetail)]))
 		s.job.again(s, readAgain{part: s.open[f].part, boundary: s.open[f].boundary, prefix: true})
 	}
 	return 0, false, false
@@ -253,7 +254,7 @@ func (s *splitter) beforeLine(pos int) int {
 // delimiter or the end of the input is.
 func (s *splitter) closeTo(f, pos int) {
 	if s.inHeader {
-		s.job.m.found.add(HeaderMissingEnd, "")
+		s.found.add(HeaderMissingEnd, "")
 		s.headerEnd(pos, pos)
 		if s.inHeader { // a message inside that has no header either
 			s.headerEnd(pos, pos)
@@ -280,11 +281,11 @@ func (s *splitter) closeTo(f, pos int) {
 		}
 		switch {
 		case !fr.begun:
-			s.job.m.found.add(BoundaryUnused, fr.boundary)
+			s.found.add(BoundaryUnused, fr.boundary)
 			fr.part.reading.opaque = true
 			s.job.again(s, readAgain{part: fr.part, guess: true})
 		case !fr.closed:
-			s.job.m.found.add(BoundaryUnclosed, fr.boundary)
+			s.found.add(BoundaryUnclosed, fr.boundary)
 		default:
 			s.job.aside(s, fr.part, fr.after, end, EpilogueContent)
 		}
@@ -312,9 +313,9 @@ func (s *splitter) enter(p *Part, boundary string, pos int) {
 		}
 		if o, ok := s.byHash[fr.hash]; ok {
 			fr.outer = o
-			s.job.m.found.add(BoundaryNestedSame, boundary)
+			s.found.add(BoundaryNestedSame, boundary)
 		} else if _, n := s.lookupPrefix([]byte(boundary)); n > 0 {
-			s.job.m.found.add(BoundaryPrefix, boundary)
+			s.found.add(BoundaryPrefix, boundary)
 		}
 		if n := len(boundary) + 1 - len(s.sizes); n > 0 {
 			s.sizes = append(s.sizes, make([]int32, n)...)

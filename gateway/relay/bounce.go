@@ -97,7 +97,7 @@ func (n *notice) bytes() []byte {
 	n.line("Auto-Submitted: auto-replied")
 	n.line("MIME-Version: 1.0")
 	n.line("Content-Type: multipart/report; report-type=delivery-status;")
-	n.line("\tboundary=\"%s\"", boundary)
+	n.line(" boundary=\"%s\"", boundary)
 	if n.utf8 {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
@@ -153,7 +153,7 @@ func (n *notice) text() {
 	n.line("an answer to it is read by nobody.")
 	if s := n.item.Note["subject"]; s != "" {
 		n.line("")
-		n.line("The subject of your message was: %s", cut(strings.ToValidUTF8(s, "?"), 200))
+		n.line("The subject of your message was: %s", cut(printable(s), 200))
 	}
 }
 
@@ -204,13 +204,13 @@ func (n *notice) typed(address string) string {
 func (n *notice) original() []string {
 	var lines []string
 	for _, f := range [][2]string{{"from", "From"}, {"subject", "Subject"}, {"date", "Date"}, {"message-id", "Message-ID"}} {
-		v := strings.TrimSpace(cut(strings.ToValidUTF8(n.item.Note[f[0]], "?"), 400))
+		v := strings.TrimSpace(cut(printable(n.item.Note[f[0]]), 400))
 		if v == "" {
 			continue
 		}
 		if !ascii(v) && !n.utf8 {
 			// Encoded words are separated by a space, and so can be folded there.
-			v = strings.ReplaceAll(mime.QEncoding.Encode("utf-8", printable(v)), "?= =?", "?=\n =?")
+			v = strings.ReplaceAll(mime.QEncoding.Encode("utf-8", v), "?= =?", "?=\n =?")
 		}
 		for i, l := range strings.Split(v, "\n") {
 			if i == 0 {

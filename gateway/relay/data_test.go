@@ -85,7 +85,8 @@ func stuffAll(r io.Reader, size int, buffer int) (string, error) {
 			break
 		}
 	}
-	return out.String(), w.end()
+	err := w.end()
+	return out.String(), err
 }
 
 func TestStuffer(t *testing.T) {

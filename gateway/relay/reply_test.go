@@ -21,7 +21,7 @@ func TestReadReply(t *testing.T) {
 		"550 5.1.1 tab\there\x1b[31m\r\n":                           "550 5.1.1 tab?here?[31m",
 		"550 caf\xe9\r\n":                                           "550 caf?",
 		"250 " + strings.Repeat("x", 600) + "\r\n":                  "250 " + strings.Repeat("x", 496),
-		"":                      "error", "250": "error", "2 0 a\r\n": "error", "150 a\r\n": "error", "650 a\r\n": "error", "250a\r\n": "error", "\r\n": "error",
+		"": "error", "250": "error", "2 0 a\r\n": "error", "150 a\r\n": "error", "650 a\r\n": "error", "250a\r\n": "error", "\r\n": "error",
 		"250-a\r\n251 b\r\n": "error", "250-a\r\n": "error", "250_a\r\n": "error", "hello\r\n": "error", "25\r\n": "error",
 	} {
 		r := bufio.NewReader(strings.NewReader(in + "TAIL"))

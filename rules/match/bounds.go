@@ -139,7 +139,7 @@ func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 // the text. closed says that no match crosses its ends.
 func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
 	closed = true
-	left := b.reach
+	left := b.reach + 1
 	if b.begin {
 		from = 0
 	}
@@ -160,7 +160,7 @@ func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
 			break
 		}
 	}
-	right := b.reach
+	right := b.reach + 1
 	if b.end {
 		to = len(text)
 	}

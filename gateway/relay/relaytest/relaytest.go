@@ -275,8 +275,11 @@ func (x *session) usual(verb string) string {
 		if x.server.script.TLS != nil && !x.tls {
 			lines = append(lines[:len(lines):len(lines)], "STARTTLS")
 		}
-		lines = append([]string{"relaytest"}, lines...)
-		return "250-" + strings.Join(lines[:len(lines)-1], "\r\n250-") + strings.Repeat("\r\n", min(1, len(lines)-1)) + "250 " + lines[len(lines)-1]
+		reply := ""
+		for i, l := range append([]string{"relaytest"}, lines...) {
+			reply += "250" + map[bool]string{false: "-", true: " "}[i == len(lines)] + l + "\r\n"
+		}
+		return reply
 	case "MAIL":
 		if x.from != "" {
 			x.server.offence("MAIL inside a transaction")

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"spamcatcher/gateway/relay/relaytest"
+)
+
+// A sink is Postfix's smtp-sink, which writes each transaction to a file.
+type sink struct {
+	address string
+	dir     string
+}
+
+func startSink(t *testing.T, args ...string) sink {
+	t.Helper()
+	need(t, "smtp-sink")
+	s := sink{address: closedPort(t), dir: t.TempDir()}
+	// It gives up root, so that the directory must be anybody's.
+	if err := os.Chmod(s.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(s.dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"-d", filepath.Join(s.dir, "%H%M%S.")}
+	if os.Geteuid() == 0 {
+		all = append(all, "-u", "nobody")
+	}
+	cmd := exec.Command("/usr/sbin/smtp-sink", append(append(all, args...), s.address, "100")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	waitFor(t, "smtp-sink", func() bool { return accepts(s.address) })
+	return s
+}
+
+func accepts(address string) bool {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// messages counts the files that hold a transaction.
+func (s sink) messages(t *testing.T) int {
+	files, err := filepath.Glob(filepath.Join(s.dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte("X-Mail-Args:")) {
+			n += bytes.Count(text, []byte("X-Mail-Args:"))
+		}
+	}
+	return n
+}
+
+// TestRoundRobinWithADeadServer: of three servers two live, and each gets
+// half of the mail; the dead one costs nobody anything.
+func TestRoundRobinWithADeadServer(t *testing.T) {
+	a, b := startSink(t), startSink(t)
+	p := start(t, t.TempDir(), "", "--relay", a.address+","+closedPort(t)+","+b.address)
+	const total = 30
+	for i := range total {
+		if err := send(p.address, "a@example.org", []string{"b@example.net"}, fmt.Sprintf("Subject: %d\n\nhello\n", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "all messages", func() bool { return a.messages(t)+b.messages(t) == total })
+	if na, nb := a.messages(t), b.messages(t); na < total/4 || nb < total/4 {
+		t.Errorf("one server got %d messages, the other %d", na, nb)
+	}
+}
+
+// postfix starts a Postfix of its own in a temporary directory, which takes
+// mail for known@virtual.example into a Maildir and knows no other recipient.
+func postfix(t *testing.T, settings ...string) (address, maildir string) {
+	t.Helper()
+	need(t, "postfix", "postconf")
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: Postfix can be started by root only")
+	}
+	// Not t.TempDir: Postfix leaves its daemons a moment to end.
+	base, err := os.MkdirTemp("", "postfix-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, spool, data, boxes := filepath.Join(base, "etc"), filepath.Join(base, "spool"), filepath.Join(base, "data"), filepath.Join(base, "boxes")
+	for _, dir := range []string{config, spool, data, boxes} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chown", "postfix", data).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %s", out)
+	}
+	if out, err := exec.Command("chown", "nobody", boxes).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %s", out)
+	}
+	address = closedPort(t)
+	nobody, err := exec.Command("id", "-u", "nobody").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid := strings.TrimSpace(string(nobody))
+	main := []string{
+		"compatibility_level = 3.6",
+		"queue_directory = " + spool,
+		"data_directory = " + data,
+		"maillog_file = " + filepath.Join(base, "log"),
+		"maillog_file_prefixes = " + base,
+		"myhostname = inner.virtual.example",
+		"mydestination =",
+		"inet_interfaces = loopback-only",
+		"inet_protocols = ipv4",
+		"smtpd_relay_restrictions = reject_unauth_destination",
+		"virtual_mailbox_domains = virtual.example",
+		"virtual_mailbox_maps = inline:{ known@virtual.example=known/ }",
+		"virtual_mailbox_base = " + boxes,
+		"virtual_minimum_uid = 1",
+		"virtual_uid_maps = static:" + uid,
+		"virtual_gid_maps = static:" + uid,
+		"alias_maps =", "alias_database =",
+		"default_database_type = texthash",
+	}
+	if err := os.WriteFile(filepath.Join(config, "main.cf"), []byte(strings.Join(append(main, settings...), "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	master := address + " inet n - n - - smtpd\n" + `pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+error unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
+postlog unix-dgram n - n - 1 postlogd
+`
+	if err := os.WriteFile(filepath.Join(config, "master.cf"), []byte(master), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	control := func(verb string) ([]byte, error) {
+		return exec.Command("/usr/sbin/postfix", "-c", config, verb).CombinedOutput()
+	}
+	if out, err := control("start"); err != nil {
+		t.Fatalf("starting Postfix: %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(base, "log"))
+			t.Logf("Postfix's log:\n%s", log)
+		}
+		if out, err := control("stop"); err != nil {
+			t.Errorf("stopping Postfix: %v\n%s", err, out)
+		}
+		os.RemoveAll(base)
+	})
+	waitFor(t, "Postfix", func() bool { return accepts(address) })
+	return address, filepath.Join(boxes, "known", "new")
+}
+
+// TestOneRecipientRefusedDownstream: behind the gateway a real Postfix takes
+// one of two recipients. That one gets the mail once; the sender hears of the
+// other, by way of the same Postfix.
+func TestOneRecipientRefusedDownstream(t *testing.T) {
+	outside := relaytest.Start(t, relaytest.Script{})
+	host, port, err := net.SplitHostPort(outside.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, maildir := postfix(t, "relayhost = ["+host+"]:"+port, "smtpd_relay_restrictions = permit_mynetworks, reject")
+	state := t.TempDir()
+	p := start(t, state, "", "--relay", next)
+	if err := send(p.address, "sender@example.org", []string{"known@virtual.example", "unknown@virtual.example"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	copies := func() []string {
+		files, err := filepath.Glob(filepath.Join(maildir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	waitFor(t, "the mail in Postfix's Maildir", func() bool { return len(copies()) > 0 })
+	text, err := os.ReadFile(copies()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte("X-SpamCatcher-Score: ")) || !bytes.Contains(text, []byte("the drawings of the second floor")) {
+		t.Errorf("Postfix delivered\n%s", text)
+	}
+	waitFor(t, "the bounce outside", func() bool { return outside.Count() == 1 })
+	bounce := outside.Messages()[0]
+	if !strings.Contains(bounce.From, "<>") || !strings.Contains(strings.Join(bounce.To, " "), "sender@example.org") || !strings.Contains(bounce.Text(), "unknown@virtual.example") {
+		t.Errorf("bounce from %s to %s:\n%s", bounce.From, bounce.To, bounce.Text())
+	}
+	waitFor(t, "an empty queue", func() bool {
+		out, _, _ := cli(t, "", "queue", "list", "--state", state)
+		return strings.HasSuffix(out, "\n0 in the queue\n")
+	})
+	if n := len(copies()); n != 1 {
+		t.Errorf("%d copies for the known recipient", n)
+	}
+}
+
+// TestBounce: a recipient that is refused for good makes one notification
+// (RFC 3464) to the sender, from the null sender, which does not name the
+// server behind.
+func TestBounce(t *testing.T) {
+	var next *relaytest.Server
+	next = relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		if strings.HasPrefix(line, "RCPT") && strings.Contains(line, "gone@") {
+			return "550 5.1.1 inner.hidden.example says: no such user at " + next.Addr
+		}
+		return ""
+	}})
+	p := start(t, t.TempDir(), "hostname = \"mx.example.net\"\n", "--relay", next.Addr)
+	if err := send(p.address, "sender@example.org", []string{"here@example.net", "gone@example.net"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the mail and the bounce", func() bool { return len(next.Messages()) == 2 })
+	var bounce relaytest.Message
+	for _, m := range next.Messages() {
+		if strings.Contains(m.From, "<>") {
+			bounce = m
+		}
+	}
+	text := bounce.Text()
+	for _, want := range []string{"multipart/report", "message/delivery-status", "Action: failed", "5.1.1", "gone@example.net"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the bounce does not contain %q:\n%s", want, text)
+		}
+	}
+	host, port, err := net.SplitHostPort(next.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"inner.hidden.example", host + ":" + port, ":" + port, "[" + host + "]"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the bounce names the server behind (%s):\n%s", secret, text)
+		}
+	}
+	if strings.Contains(text, "here@example.net") && strings.Contains(text, "Final-Recipient: rfc822; here") {
+		t.Errorf("the bounce reports a recipient that got the mail:\n%s", text)
+	}
+}
+
+// TestPostfixInFront: Postfix's smtp-source as client, many sessions at one
+// time, and smtp-sink behind: everything arrives.
+func TestPostfixInFront(t *testing.T) {
+	need(t, "smtp-source")
+	behind := startSink(t)
+	p := start(t, t.TempDir(), "", "--relay", behind.address)
+	const total = 200
+	out, err := exec.Command("/usr/sbin/smtp-source", "-m", strconv.Itoa(total), "-s", "10", "-l", "4000", "-f", "a@example.org", "-t", "b@example.net", p.address).CombinedOutput()
+	if err != nil {
+		t.Fatalf("smtp-source: %v\n%s\n%s", err, out, p.log())
+	}
+	waitFor(t, "all messages", func() bool { return behind.messages(t) == total })
+}

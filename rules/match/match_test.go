@@ -1,0 +1,384 @@
+package match
+
+import (
+	"fmt"
+	"math/rand"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	re2 "github.com/wasilibs/go-re2"
+)
+
+// scan returns the ids of the patterns that a Set finds, and checks the places.
+func scan(t testing.TB, s *Set, text string) []int {
+	t.Helper()
+	var ids []int
+	s.Scan(text, func(id, start, end int) {
+		if start < 0 || end < start || end > len(text) {
+			t.Fatalf("pattern %d: place %d:%d outside a text of %d bytes", id, start, end, len(text))
+		}
+		ids = append(ids, id)
+	})
+	if !slices.IsSorted(ids) || len(slices.Compact(slices.Clone(ids))) != len(ids) {
+		t.Fatalf("ids %v are not ascending", ids)
+	}
+	return ids
+}
+
+// plainly tries each pattern on the whole text, one by one: what Scan must find.
+func plainly(patterns []string, text string) []int {
+	var ids []int
+	for i, p := range patterns {
+		if re2.MustCompile(p).MatchString(text) {
+			ids = append(ids, i)
+		}
+	}
+	return ids
+}
+
+func set(t testing.TB, patterns ...string) *Set {
+	t.Helper()
+	s, err := Compile(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestScan(t *testing.T) {
+	cases := []struct {
+		pattern   string
+		hit, miss []string
+	}{
+		{`(?i)\bnext of kin\b`, []string{"the NEXT OF KIN of", "next of kin", "xnext of kin, next of kin"}, []string{"next of kindness", "xnext of kin", "next of ki"}},
+		{`(?i)kiss`, []string{"KISS", "\u212aiss", "ki\u017f\u017f", "Ki\u017fS"}, []string{"kist"}},
+		{`kiss`, []string{"kiss \u212a"}, []string{"KISS", "\u212aiss", "ki\u017fs"}},
+		{`\bcat\b`, []string{strings.Repeat("concat category ", 20) + "cat", "cat"}, []string{strings.Repeat("concat category ", 20)}},
+		{`(?i)наследств[оа]`, []string{"НАСЛЕДСТВО", "Ваше Наследства"}, []string{"наследник"}},
+		{`(?i)straße`, []string{"STRAẞE", "straße"}, []string{"strasse"}},
+		{`v[i1l]agra`, []string{"v1agra"}, []string{"vaagra"}},
+		{`colou?r`, []string{"color", "colour"}, []string{"colouur"}},
+		{`click\s+here.{0,10}now`, []string{"click   here to do now", strings.Repeat("click ", 50) + "\there, now"}, []string{"click here\nnow", "click here 01234567890 now"}},
+		{`<img[^>]+width="?1\b`, []string{`<img src="a" width=1>`, `<p><img width="1"></p>`}, []string{`<img src="a">width=1`, `<img width=12>`}},
+		{`^Dear\b`, []string{"Dear friend"}, []string{" Dear friend", "so Dear"}},
+		{`(?m)^Dear\b`, []string{"Dear friend", "Hello\nDear you"}, []string{"so\n Dear", "so Dear"}},
+		{`end\.$`, []string{"the end."}, []string{"the end.\nof", "end. "}},
+		{`(?m)end\.$`, []string{"the end.\nof"}, []string{"end. "}},
+		{`(?i)\b(?:free|gratis) money\b`, []string{"Gratis Money"}, []string{"free  money"}},
+		{`a{3,20}b`, []string{"caaab", strings.Repeat("a", 30) + "b"}, []string{"aab"}},
+		{`(?:abc|def)+ghi`, []string{"abcdefghi"}, []string{"ghi"}},
+		{`[[:digit:]]{4}`, []string{"x1234"}, []string{"123"}},
+		{`\Bful\b`, []string{"wonderful"}, []string{"ful", "fully"}},
+		{`привет`, []string{"ну привет!"}, []string{"Привет"}},
+		{`免费`, []string{"今天免费送"}, []string{"免费"[:3]}},
+		{`x*`, []string{"", "a"}, nil},
+		{`(?s)begin.*finish`, []string{"begin\n\nfinish"}, []string{"finish begin"}},
+		{`-----\s+-----`, []string{"-----\n\n\n-----"}, []string{"-----x-----"}},
+		{`(?m)\s+^xyz   `, []string{"q\n\n\nxyz    "}, []string{"xyz   "}},
+	}
+	if len(cases) < 20 {
+		t.Fatal("cases are missing")
+	}
+	var all []string
+	for _, c := range cases {
+		all = append(all, c.pattern)
+	}
+	together := set(t, all...)
+	for _, c := range cases {
+		one := set(t, c.pattern)
+		for _, text := range c.hit {
+			if len(scan(t, one, text)) != 1 {
+				t.Errorf("%q misses %q", c.pattern, text)
+			}
+		}
+		for _, text := range c.miss {
+			if len(scan(t, one, text)) != 0 {
+				t.Errorf("%q finds %q", c.pattern, text)
+			}
+		}
+		for _, text := range append(c.hit, c.miss...) {
+			if got, want := scan(t, together, text), plainly(all, text); !slices.Equal(got, want) {
+				t.Errorf("in %q together %v, one by one %v", text, got, want)
+			}
+		}
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	s := set(t, `(?i)\bnext of kin\b`, `heir\s+to\s+\w+`, `<a [^>]*>`, `pay.{0,30}now`)
+	text := "As the Next Of Kin and heir to  fortune you <a href=x> must pay, I say, now."
+	want := []string{"Next Of Kin", "heir to  fortune", "<a href=x>", "pay"}
+	n := 0
+	s.Scan(text, func(id, start, end int) {
+		n++
+		if got := text[start:end]; got != want[id] {
+			t.Errorf("pattern %d is at %q, want %q", id, got, want[id])
+		}
+	})
+	if n != len(want) {
+		t.Errorf("%d patterns found, want %d", n, len(want))
+	}
+}
+
+func TestLiterals(t *testing.T) {
+	cases := []struct {
+		pattern string
+		want    []string // required literals; nil for none
+		sure    bool
+	}{
+		{`Viagra`, []string{"viagra"}, false},
+		{`(?i)viagra`, []string{"viagra"}, true},
+		{`(?i)\b(?:viagra|cialis)\b`, []string{"cialis", "viagra"}, true},
+		{`(?i)kiss`, []string{"kiss"}, true},
+		{`12345`, []string{"12345"}, true},
+		{`ab`, nil, false},
+		{`(?:abc)?`, nil, false},
+		{`(?:abc)*`, nil, false},
+		{`.*`, nil, false},
+		{`[a-z]+`, nil, false},
+		{`abc|d`, nil, false},
+		{`x{3}`, []string{"xxx"}, false},
+		{`.(?:lottery)+.`, []string{"lottery"}, false},
+		{`(?i)ñandú`, []string{"ÑandÚ", "Ñandú", "ñandÚ", "ñandú"}, true},
+		{`^hello$`, []string{"hello"}, false},
+		{`the.*lottery`, []string{"lottery"}, false},
+	}
+	for _, c := range cases {
+		p, got, err := compile(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) || p.sure != c.sure {
+			t.Errorf("%q requires %q sure %v, want %q sure %v", c.pattern, got, p.sure, c.want, c.sure)
+		}
+	}
+}
+
+// TestOrbits proves for every letter with a case that RE2 folds it as the
+// literals expect: no other character matches, and each of the orbit does.
+func TestOrbits(t *testing.T) {
+	n := 0
+	for r := rune(0x80); r < 0x1F000; r++ {
+		if unicode.SimpleFold(r) == r {
+			continue
+		}
+		n++
+		var want []rune
+		for _, f := range orbit(r) {
+			want = append(want, f)
+		}
+		slices.Sort(want)
+		re := re2.MustCompile(`(?i)^` + string(r) + `$`)
+		for _, f := range want {
+			if !re.MatchString(string(f)) {
+				t.Logf("RE2 does not fold %U to %U: a literal too many, harmless", r, f)
+			}
+		}
+		// What RE2 takes for r beside the orbit would be lost.
+		for _, f := range []rune{unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r), r + 1, r - 1, r + 32, r - 32, r ^ 1, 'k', 's', 'i', 'I', 'K', 'S'} {
+			if utf8.ValidRune(f) && re.MatchString(string(f)) && !slices.Contains(want, f) {
+				t.Errorf("RE2 folds %U to %U, which is not in the orbit %U", r, f, want)
+			}
+		}
+	}
+	if n < 2000 {
+		t.Errorf("only %d letters tried", n)
+	}
+}
+
+func TestCompileErrors(t *testing.T) {
+	_, err := Compile([]string{`good`, `(bad`, `(?=look)`, `x{1,2000}`})
+	if err == nil {
+		t.Fatal("bad patterns compile")
+	}
+	for _, id := range []string{"pattern 1:", "pattern 2:", "pattern 3:"} {
+		if !strings.Contains(err.Error(), id) {
+			t.Errorf("error %q does not name %s", err, id)
+		}
+	}
+	if strings.Contains(err.Error(), "pattern 0") {
+		t.Errorf("error %q blames a good pattern", err)
+	}
+}
+
+// randomPattern makes patterns of every construct that the literals and bounds
+// look at, over an alphabet so small that they often match.
+func randomPattern(rng *rand.Rand, depth int) string {
+	atoms := []string{"abc", "bca", "cab", "k", "s", "ks", "é", "É", "ж", "Ж", " ", "abcabc", "[ab]", "[^a]", "[a-cA-C]", ".", "a", "b", "ска", "\u017f", "\u212a", "-", "\n"}
+	if depth <= 0 {
+		return atoms[rng.Intn(len(atoms))]
+	}
+	sub := func() string { return randomPattern(rng, depth-1-rng.Intn(2)) }
+	switch rng.Intn(14) {
+	case 0, 1, 2, 3, 4:
+		return sub() + sub() + sub()
+	case 5, 6:
+		return "(?:" + sub() + "|" + sub() + ")"
+	case 7:
+		return "(?:" + sub() + ")" + []string{"?", "*", "+", "{2}", "{1,3}", "{0,2}", "{2,}"}[rng.Intn(7)]
+	case 8:
+		return `\b` + sub()
+	case 9:
+		return sub() + `\b`
+	case 10:
+		return "(?i:" + sub() + ")"
+	case 11:
+		return sub() + `\s+` + sub()
+	case 12:
+		return []string{"^", "$", "(?m:^)", "(?m:$)", `\B`}[rng.Intn(5)] + sub() + []string{"", "$", "(?m:$)"}[rng.Intn(3)]
+	}
+	return sub() + []string{".{0,9}", ".*", "[^-]*", ".{1,3}", "[^-]{0,12}"}[rng.Intn(5)] + sub()
+}
+
+func randomText(rng *rand.Rand) string {
+	atoms := []string{"abc", "bca", "cab", "a", "b", "c", "k", "s", "é", "É", "ж", "Ж", " ", "\n", "-", "ABC", "K", "S", "скА", "ска", "  ", "x"}
+	if rng.Intn(8) == 0 {
+		atoms = append(atoms, "\u017f", "\u212a")
+	}
+	var b strings.Builder
+	for n := rng.Intn(120); n > 0; n-- {
+		b.WriteString(atoms[rng.Intn(len(atoms))])
+	}
+	return b.String()
+}
+
+// difference compares a Set with its patterns tried one by one.
+func difference(t testing.TB, patterns, texts []string) (hits int) {
+	t.Helper()
+	s, err := Compile(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		got, want := scan(t, s, text), plainly(patterns, text)
+		hits += len(want)
+		if !slices.Equal(got, want) {
+			for i, p := range patterns {
+				if slices.Contains(got, i) != slices.Contains(want, i) {
+					t.Fatalf("pattern %q in text %q: Scan says %v, RE2 alone %v", p, text, slices.Contains(got, i), slices.Contains(want, i))
+				}
+			}
+		}
+	}
+	return hits
+}
+
+func TestDifference(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	hits, tried, filtered := 0, 0, 0
+	for range 250 {
+		var patterns, texts []string
+		for len(patterns) < 8 {
+			p := randomPattern(rng, 3)
+			if _, err := regexp.Compile(p); err == nil {
+				patterns = append(patterns, p)
+			}
+		}
+		for range 12 {
+			texts = append(texts, randomText(rng))
+		}
+		hits += difference(t, patterns, texts)
+		tried += len(patterns) * len(texts)
+		filtered += len(patterns) - len(set(t, patterns...).Literalless())
+	}
+	t.Logf("%d hits in %d trials, %d patterns with literals", hits, tried, filtered)
+	if hits < tried/50 || hits > tried/2 || filtered < 500 {
+		t.Errorf("the trials prove little: %d hits in %d trials, %d patterns with literals", hits, tried, filtered)
+	}
+}
+
+func FuzzSet(f *testing.F) {
+	f.Add(`(?i)\bnext of kin\b`, `heir\s+to.{0,20}gold`, "the next of kin, heir to a pot of gold", int64(1))
+	f.Add(`(?i)kiss`, `<img[^>]+width=1`, "\u212ai\u017fs <img width=1>", int64(2))
+	f.Fuzz(func(t *testing.T, a, b, text string, seed int64) {
+		if len(a) > 60 || len(b) > 60 || len(text) > 2000 {
+			return
+		}
+		rng := rand.New(rand.NewSource(seed))
+		patterns := []string{}
+		for _, p := range []string{a, b, randomPattern(rng, 3), randomPattern(rng, 2)} {
+			if !utf8.ValidString(p) || strings.ContainsRune(p, 0) {
+				continue
+			}
+			if _, _, err := compile(p); err == nil {
+				patterns = append(patterns, p)
+			}
+		}
+		difference(t, patterns, []string{strings.ToValidUTF8(text, "?"), randomText(rng)})
+	})
+}
+
+func TestScanAllocates(t *testing.T) {
+	s := set(t, `(?i)\bnext of kin\b`, `heir\s+to.{0,20}gold`, `<img[^>]+width=1`, `lottery`)
+	text := strings.Repeat("A letter of no interest to anybody, <img src=x> and heir to nothing. ", 100)
+	n := testing.AllocsPerRun(100, func() { s.Scan(text, func(int, int, int) { t.Fatal("a hit") }) })
+	if n > 1 { // a garbage collection may empty the pool
+		t.Errorf("%v allocations for a text without hit", n)
+	}
+}
+
+// TestManyPlaces counts what is noted and tried instead of measuring time: on a text made
+// of near misses both stay within their bounds.
+func TestManyPlaces(t *testing.T) {
+	for _, c := range []struct{ pattern, unit string }{
+		{`heir to .{0,40} gold`, "heir to "},
+		{`\bcat\b`, "concat "},
+		{`<img[^>]+width=1`, "<img "},
+		{`(?s)begin.*finish`, "begin "},
+		{`aaaa+b`, "a"},
+		{`(?i)kiss me`, "kiss\u212a"},
+	} {
+		p, _, err := compile(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := set(t, c.pattern)
+		for _, n := range []int{1000, 100_000} {
+			text := strings.Repeat(c.unit, n/len(c.unit))
+			sc := newScratch(len(s.length)+2, 1)
+			sc.reset()
+			s.dfa.scan(text, sc)
+			for lit := range s.length {
+				if int(sc.count[lit]) > keep+1 {
+					t.Errorf("%q: %d occurrences noted, more than %d", c.pattern, sc.count[lit], keep+1)
+				}
+			}
+			if got := scan(t, s, text); len(got) != 0 {
+				t.Errorf("%q found in near misses", c.pattern)
+			}
+			if limit := p.limit(text, 0); p.heavy && limit > heavyBytes+64 {
+				t.Errorf("%q is heavy but tried on %d bytes", c.pattern, limit)
+			}
+		}
+	}
+}
+
+func BenchmarkScan(b *testing.B) {
+	rng := rand.New(rand.NewSource(7))
+	words := strings.Fields("the quick brown letter of our account has been received and will be processed in due time by the office please find below an invitation to the meeting on monday morning where the results are shown")
+	var patterns []string
+	for i := range 500 {
+		patterns = append(patterns, fmt.Sprintf(`(?i)\b%s%d \w+ %s\b`, words[i%len(words)], i, words[rng.Intn(len(words))]))
+	}
+	patterns = append(patterns, `(?i)\bmonday morning\b`)
+	s := set(b, patterns...)
+	var t strings.Builder
+	for t.Len() < 20_000 {
+		t.WriteString(words[rng.Intn(len(words))] + " ")
+	}
+	text := t.String() + "monday morning"
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		s.Scan(text, func(int, int, int) { n++ })
+		if n != 1 {
+			b.Fatalf("%d hits, want 1", n)
+		}
+	}
+}
