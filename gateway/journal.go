@@ -38,7 +38,7 @@ func (s *session) logDelivery(d *delivery, err error, r *smtp.SMTPError) {
 		slog.String("recipients", list(s.to, func(to string) string { return to })),
 		slog.Int("size", d.size),
 	}
-	if d.mail != nil && d.verdict.Plan != "" || len(d.decision.Outcomes) > 0 {
+	if len(d.decision.Outcomes) > 0 {
 		attrs = append(attrs,
 			slog.String("score", strconv.FormatFloat(d.decision.Score, 'f', 1, 64)),
 			slog.String("symbols", list(d.verdict.Symbols, func(s engine.Scored) string { return s.Name + ":" + share(s.Share) })),
@@ -169,7 +169,7 @@ func clipTo(s string, n int) string {
 		s = s[:n]
 	}
 	s = strings.Map(func(r rune) rune {
-		if r != '\n' && !unicode.IsPrint(r) || r == utf8.RuneError || r == '\n' {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r

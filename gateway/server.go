@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -49,7 +50,7 @@ type Config struct {
 	// nil, ErrRelay, ErrMailbox; any other error defers the recipient.
 	Accept func(recipient string) error
 	// Wire configures the connections. Its Hostname and Log are this
-	// config's where it has none.
+	// config's and its Served is the policy's where it has none.
 	Wire   wire.Config
 	Limits message.Limits
 	// MaxHeaderBytes is the size of a header block from which on a message
@@ -120,6 +121,9 @@ func New(cfg Config) (*Server, error) {
 		log:            cfg.Log,
 		now:            cfg.Now,
 	}
+	if s.maxRecipients < 0 { // wire's way of saying that there is no limit
+		s.maxRecipients = math.MaxInt
+	}
 	if s.host == "" {
 		name, err := os.Hostname()
 		if err != nil || name == "" {
@@ -148,6 +152,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if s.wire.Log == nil {
 		s.wire.Log = s.log
+	}
+	if s.wire.Served == nil {
+		s.wire.Served = func(domain string) bool { return s.policy().Accepts("postmaster@" + domain) }
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp = s.newSMTP()

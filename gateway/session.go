@@ -65,7 +65,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 			return replyTo(err)
 		}
 	}
-	if _, ok := s.seen[to]; ok {
+	// RFC 5321 section 2.4: domains are alike in any case, local parts are not.
+	at := strings.LastIndexByte(to, '@') + 1
+	same := to[:at] + strings.ToLower(to[at:])
+	if _, ok := s.seen[same]; ok {
 		return nil
 	}
 	if len(s.to) >= s.maxRecipients {
@@ -74,7 +77,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	if s.seen == nil {
 		s.seen = make(map[string]struct{})
 	}
-	s.seen[to] = struct{}{}
+	s.seen[same] = struct{}{}
 	s.to = append(s.to, to)
 	return nil
 }
@@ -229,29 +232,28 @@ func isASCII[T string | []byte](s T) bool {
 	return true
 }
 
-// finish ends a transaction: it recovers from a panic, writes the log line and
-// makes the reply of what happened. A panic is a fault of ours, so that the
-// sender may try again.
+// finish ends a transaction: it recovers from a panic, makes the reply of what
+// happened, and writes the log line. A panic is a fault of ours, so that the
+// sender may try again. One after the reply is decided changes nothing of it.
 func (s *session) finish(d *delivery, err *error) {
 	if p := recover(); p != nil {
 		s.panics.Add(1)
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 	}
+	cause := *err
+	r := replyTo(cause)
+	if r == nil {
+		*err = queued(d.id)
+	} else {
+		*err = r
+	}
 	defer func() {
-		// A panic here means that something cannot even be logged.
 		if recover() != nil {
 			s.panics.Add(1)
 		}
 	}()
-	if r := replyTo(*err); r != nil {
-		s.count(r, d)
-		s.logDelivery(d, *err, r)
-		*err = r
-		return
-	}
-	s.count(nil, d)
-	s.logDelivery(d, nil, nil)
-	*err = queued(d.id)
+	s.count(r, d)
+	s.logDelivery(d, cause, r)
 }
 
 // guard is finish for commands that have no message.

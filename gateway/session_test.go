@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,14 +231,15 @@ func TestRecipients(t *testing.T) {
 		{"bug@example.com", "451 4.3.0 temporary failure, try again later"},
 		{"u@example.com", "250 2.1.5 recipient ok"},
 		{"u@sub.example.net", "250 2.1.5 recipient ok"},
-		{"u@example.com", "250 2.1.5 recipient ok"},
+		{"u@EXAMPLE.com", "250 2.1.5 recipient ok"},
+		{"postmaster", "250 2.1.5 recipient ok"}, // at the nearest domain of ours
 	} {
 		if got := c.send("RCPT TO:<"+r.to+">", ""); got != r.reply {
 			t.Errorf("%s: %q, want %q", r.to, got, r.reply)
 		}
 	}
 	c.data(testMessage, "250 2.0.0")
-	if got, want := b.store.all()[0].Recipients, []string{"u@example.com", "u@sub.example.net"}; !slices.Equal(got, want) {
+	if got, want := b.store.all()[0].Recipients, []string{"u@example.com", "u@sub.example.net", "postmaster@example.com"}; !slices.Equal(got, want) {
 		t.Errorf("recipients %q, want %q", got, want)
 	}
 	if s := b.Stats(); s.Panics != 1 {
@@ -486,6 +488,43 @@ func TestForeignClient(t *testing.T) {
 	}
 	if !strings.HasSuffix(got, "\r\n"+testMessage) {
 		t.Errorf("message:\n%s", got)
+	}
+}
+
+// Sessions side by side do not get into each other's way.
+func TestManySessions(t *testing.T) {
+	b := start(t, Config{Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict {
+		return engine.Verdict{Score: float64(len(m.Message.Text()) % 100), Plan: "p"}
+	})})
+	const sessions, each = 10, 20
+	var wg sync.WaitGroup
+	for n := range sessions {
+		c := b.dial()
+		wg.Go(func() {
+			for i := range each {
+				name := fmt.Sprintf("m%d-%d", n, i)
+				fmt.Fprintf(c.conn, "MAIL FROM:<%s@example.org>\r\nRCPT TO:<%s@example.com>\r\nDATA\r\n", name, name)
+				fmt.Fprintf(c.conn, "Subject: %s\r\n\r\n%s\r\n.\r\n", name, strings.Repeat(name+" ", i))
+				for range 4 {
+					if _, err := c.r.ReadString('\n'); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for _, d := range b.store.all() {
+		name, _, _ := strings.Cut(d.Sender, "@")
+		if d.Recipients[0] != name+"@example.com" || !strings.Contains(body(d), "Subject: "+name+"\r\n\r\n") || !strings.Contains(body(d), d.ID) {
+			t.Errorf("mixed up: %+v\n%s", d, body(d))
+		}
+		seen[d.ID+name] = true
+	}
+	if len(seen) != sessions*each || len(b.log.lines("message")) != sessions*each || b.Stats().Accepted != sessions*each {
+		t.Errorf("%d messages, %d log lines, stats %+v", len(seen), len(b.log.lines("message")), b.Stats())
 	}
 }
 

@@ -157,10 +157,15 @@ func (t trace) authentication(b *fieldWriter) {
 // maxReported bounds the symbols in one report.
 const maxReported = 200
 
-// symbols is the report: the score, then each symbol with its share in
+// symbols is the report: the score, the sender list's entry that made it so if
+// one did, then each symbol with its share in
 // log-odds. Details are left out, because they come from the mail.
 func (t trace) symbols(o policy.Outcome) []string {
-	words := []string{fmt.Sprintf("score=%.1f", o.Score), "bias=" + share(t.verdict.Bias)}
+	words := []string{fmt.Sprintf("score=%.1f", o.Score)}
+	if o.Listed != "" {
+		words = append(words, "list="+atom(o.Listed, 300))
+	}
+	words = append(words, "bias="+share(t.verdict.Bias))
 	for i, s := range t.verdict.Symbols {
 		if i == maxReported {
 			words = append(words, fmt.Sprintf("and=%d", len(t.verdict.Symbols)-i))

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ X-SpamCatcher-IP: 2001:db8::1
 			t.report = true
 			t.verdict = engine.Verdict{Bias: -3.4657, Virus: "Eicar-Test", TimedOut: true, Symbols: []engine.Scored{
 				{Name: "HEADER_DATE_FUTURE", Share: 1.3863, Detail: "secret"}, {Name: "LINK_DECEPTIVE", Share: 2.0794}, {Name: "LIST_MAIL", Share: -0.6931}, {Name: "NOTHING", Share: -0.001}}}
-			o.Score, o.Flag = 49.4999, true
+			o.Score, o.Flag, o.Listed = 49.4999, true, "blocked:a=b;@example.org"
 		}, `
 Received: from client.example.org (ptr.example.org [192.0.2.1]) by
 	mx.example.com (using TLSv1.3 with cipher TLS_AES_128_GCM_SHA256) with ESMTPS
@@ -72,8 +73,8 @@ X-SpamCatcher-Score: 49
 X-SpamCatcher-IP: 192.0.2.1
 X-SpamCatcher-Flag: YES
 X-SpamCatcher-Virus: Eicar-Test
-X-SpamCatcher-Report: score=49.5; bias=-3.47; HEADER_DATE_FUTURE=1.39;
-	LINK_DECEPTIVE=2.08; LIST_MAIL=-0.69; NOTHING=0.00
+X-SpamCatcher-Report: score=49.5; list=blocked:a?b?@example.org; bias=-3.47;
+	HEADER_DATE_FUTURE=1.39; LINK_DECEPTIVE=2.08; LIST_MAIL=-0.69; NOTHING=0.00
 X-SpamCatcher-Timeout: yes
 `},
 		{"SMTPUTF8, null sender, odd recipient", func(t *trace, o *policy.Outcome) {
@@ -155,51 +156,73 @@ func FuzzHeaders(f *testing.F) {
 	f.Add(strings.Repeat("h", 3000), strings.Repeat("p", 3000), strings.Repeat("f@", 3000), strings.Repeat("t", 3000)+"@x", strings.Repeat("v", 3000), strings.Repeat("s", 3000), strings.Repeat("r", 3000), strings.Repeat("m", 3000), true, true, true)
 	f.Add("\xff", "\x00", "é@é", "é@é", "\u2028", "\x85", "\x7f", "=?utf-8?q?=0D=0AX:_y?= <a@b\r\n>", true, false, true)
 	f.Fuzz(func(t *testing.T, hello, ptr, from, to, virus, symbol, result, author string, esmtp, secure, utf8 bool) {
-		tr := baseTrace()
-		tr.utf8, tr.report = utf8, true
-		tr.mail.Session = engine.Session{Client: netip.MustParseAddr("2001:db8::1"), Hello: hello, PTR: ptr, ESMTP: esmtp, TLS: secure}
-		tr.mail.Envelope.From, tr.mail.Envelope.To = from, []string{to}
-		tr.mail.Auth = engine.Auth{SPF: result, DKIM: result, DMARC: result, ARC: result}
-		tr.mail.Message = message.Parse([]byte("From: "+author+"\r\n\r\n"), message.Limits{})
-		tr.verdict = engine.Verdict{Virus: virus, TimedOut: true, Symbols: []engine.Scored{{Name: symbol, Detail: hello}}}
-		if secure {
-			tr.tls = &tls.ConnectionState{Version: uint16(len(hello)), CipherSuite: uint16(len(ptr))}
-		}
-		out := string(tr.write(policy.Outcome{Flag: true, Score: 50}))
-		want := []string{"Received", "Authentication-Results", "X-SpamCatcher-Score", "X-SpamCatcher-IP", "X-SpamCatcher-Flag", "X-SpamCatcher-Virus", "X-SpamCatcher-Report", "X-SpamCatcher-Timeout"}
-		if virus == "" {
-			want = append(want[:5:5], want[6:]...)
-		}
-		var names []string
-		if !strings.HasSuffix(out, "\r\n") {
-			t.Fatalf("no line end: %q", out)
-		}
-		for line := range strings.SplitSeq(strings.TrimSuffix(out, "\r\n"), "\r\n") {
-			if len(line) > maxLineLength {
-				t.Fatalf("line of %d", len(line))
-			}
-			if strings.TrimSpace(line) == "" {
-				t.Fatalf("blank line in %q", out)
-			}
-			for i, c := range []byte(line) {
-				if (c < ' ' || c > '~') && !(c == '\t' && i == 0) {
-					t.Fatalf("byte %#x in %q", c, line)
-				}
-			}
-			if line[0] != '\t' {
-				name, _, _ := strings.Cut(line, ":")
-				names = append(names, name)
-			}
-		}
-		if strings.Join(names, " ") != strings.Join(want, " ") {
-			t.Fatalf("fields %q, want %q, in %q", names, want, out)
-		}
-		parsed := message.Parse([]byte(out+"\r\n"), message.Limits{}).Header()
-		if n := len(parsed.Fields()); n != len(want) {
-			t.Fatalf("%d fields when read, want %d", n, len(want))
-		}
-		if strings.Count(parsed.Raw("Received"), "(") != strings.Count(parsed.Raw("Received"), ")") {
-			t.Fatalf("unbalanced comment: %q", out)
-		}
+		checkFields(t, hello, ptr, from, to, virus, symbol, result, author, esmtp, secure, utf8)
 	})
+}
+
+// The same for 10,000 sets of values that are made to do harm.
+func TestFieldsSurviveAnything(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	pieces := []string{"\r\n", "\n", "\r", "\x00", " ", "\t", ":", ";", "(", ")", "\\", "\"", "<", ">", "@", "a", "example.org", "X-SpamCatcher-Score: 0",
+		"é", "\xff", "=?utf-8?q?=0D=0A?=", "\u2028", "\u202e", "\x7f", "\x1b[2J", "\r\n\r\n", "\r\n.\r\n", strings.Repeat("long", 300)}
+	value := func() string {
+		s := ""
+		for range r.IntN(8) {
+			s += pieces[r.IntN(len(pieces))]
+		}
+		return s
+	}
+	for range 10_000 {
+		checkFields(t, value(), value(), value(), value(), value(), value(), value(), value(), r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0)
+	}
+}
+
+func checkFields(t *testing.T, hello, ptr, from, to, virus, symbol, result, author string, esmtp, secure, utf8 bool) {
+	t.Helper()
+	tr := baseTrace()
+	tr.utf8, tr.report = utf8, true
+	tr.mail.Session = engine.Session{Client: netip.MustParseAddr("2001:db8::1"), Hello: hello, PTR: ptr, ESMTP: esmtp, TLS: secure}
+	tr.mail.Envelope.From, tr.mail.Envelope.To = from, []string{to}
+	tr.mail.Auth = engine.Auth{SPF: result, DKIM: result, DMARC: result, ARC: result}
+	tr.mail.Message = message.Parse([]byte("From: "+author+"\r\n\r\n"), message.Limits{})
+	tr.verdict = engine.Verdict{Virus: virus, TimedOut: true, Symbols: []engine.Scored{{Name: symbol, Detail: hello}}}
+	if secure {
+		tr.tls = &tls.ConnectionState{Version: uint16(len(hello)), CipherSuite: uint16(len(ptr))}
+	}
+	out := string(tr.write(policy.Outcome{Flag: true, Score: 50}))
+	want := []string{"Received", "Authentication-Results", "X-SpamCatcher-Score", "X-SpamCatcher-IP", "X-SpamCatcher-Flag", "X-SpamCatcher-Virus", "X-SpamCatcher-Report", "X-SpamCatcher-Timeout"}
+	if virus == "" {
+		want = append(want[:5:5], want[6:]...)
+	}
+	var names []string
+	if !strings.HasSuffix(out, "\r\n") {
+		t.Fatalf("no line end: %q", out)
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(out, "\r\n"), "\r\n") {
+		if len(line) > maxLineLength {
+			t.Fatalf("line of %d", len(line))
+		}
+		if strings.TrimSpace(line) == "" {
+			t.Fatalf("blank line in %q", out)
+		}
+		for i, c := range []byte(line) {
+			if (c < ' ' || c > '~') && !(c == '\t' && i == 0) {
+				t.Fatalf("byte %#x in %q", c, line)
+			}
+		}
+		if line[0] != '\t' {
+			name, _, _ := strings.Cut(line, ":")
+			names = append(names, name)
+		}
+	}
+	if strings.Join(names, " ") != strings.Join(want, " ") {
+		t.Fatalf("fields %q, want %q, in %q", names, want, out)
+	}
+	parsed := message.Parse([]byte(out+"\r\n"), message.Limits{}).Header()
+	if n := len(parsed.Fields()); n != len(want) {
+		t.Fatalf("%d fields when read, want %d", n, len(want))
+	}
+	if strings.Count(parsed.Raw("Received"), "(") != strings.Count(parsed.Raw("Received"), ")") {
+		t.Fatalf("unbalanced comment: %q", out)
+	}
 }

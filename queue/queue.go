@@ -164,6 +164,8 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // Close ends attempts under way (after Run they have ended), makes what was asked of the queue durable and closes it.
+// On a disk so full that Badger's closing would kill the process, it returns ErrFull and leaves the index as after a
+// crash, and locked until the process ends; nothing is lost by that.
 func (q *Queue) Close() error {
 	q.sched.stop()
 	q.closing.Lock()
@@ -176,6 +178,9 @@ func (q *Queue) Close() error {
 	q.closing.Unlock()
 	<-q.committed
 	err := q.spool.seal()
+	if full := q.room(closeRoom); errors.Is(full, ErrFull) {
+		return fmt.Errorf("closing queue: %w", full)
+	}
 	if e := closeIndex(q.db); err == nil {
 		err = e
 	}

@@ -30,8 +30,10 @@ func Retry(n int) time.Duration {
 // job is an item that is due, as far as the scheduler needs to know it.
 type job struct {
 	id      string
+	due     string // the key under which it was found
 	domain  string // of its first open recipient
 	suspect bool   // the process died in its last attempt
+	again   bool   // it is due again, under another key
 }
 
 // scheduler decides which item is attempted next. It knows at most activePerWorker·Workers items; the others wait in
@@ -105,6 +107,9 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-run.Done():
 		case <-s.wake:
 		case <-timer.C:
+			s.mu.Lock()
+			s.more = true
+			s.mu.Unlock()
 		}
 	}
 	s.mu.Lock()
@@ -161,13 +166,16 @@ func (s *scheduler) offer(it *Item) {
 	if it.Hold != "" {
 		return
 	}
+	key := string(dueKey(it.Next, it.ID))
 	s.mu.Lock()
-	s.low = min(s.low, string(dueKey(it.Next, it.ID)))
+	s.low = min(s.low, key)
 	if it.Next.After(s.q.now()) {
 		if s.next.IsZero() || it.Next.Before(s.next) {
 			s.next = it.Next
 		}
-	} else if s.active[it.ID] != nil || !s.take(it.ID, dueValue(it)) {
+	} else if j := s.active[it.ID]; j != nil {
+		j.again = true
+	} else if !s.take(key, it.ID, dueValue(it)) {
 		s.passed = true // it is found in the index when a job has ended
 	}
 	s.mu.Unlock()
@@ -181,12 +189,13 @@ func (s *scheduler) repass() {
 	s.mu.Unlock()
 }
 
-// take makes an item active if there is room for it and its domain; true also if it is active already.
-func (s *scheduler) take(id string, due []byte) bool {
-	if s.active[id] != nil {
+// take makes the item with this due key active if there is room for it and its domain; true also if it is active already.
+func (s *scheduler) take(key, id string, due []byte) bool {
+	if j := s.active[id]; j != nil {
+		j.again = j.again || j.due != key
 		return true
 	}
-	j := &job{id: id, suspect: due[0] != 0, domain: string(due[1:])}
+	j := &job{id: id, due: key, suspect: due[0] != 0, domain: string(due[1:])}
 	if !s.on || len(s.active) >= s.width() || s.known[j.domain] >= share(s.width()) {
 		return false
 	}
@@ -203,7 +212,7 @@ func (s *scheduler) width() int { return activePerWorker * s.q.cfg.Workers }
 
 // forget makes j inactive.
 func (s *scheduler) forget(j *job) {
-	if s.passed {
+	if s.passed || j.again {
 		s.more, s.passed = true, false
 	}
 	delete(s.active, j.id)
@@ -320,7 +329,7 @@ func (s *scheduler) walk(txn *badger.Txn, from string, now time.Time) (w walk, e
 			return w, err
 		}
 		s.mu.Lock()
-		taken, room := s.take(id, v), len(s.active) < s.width()
+		taken, room := s.take(w.key, id, v), len(s.active) < s.width()
 		s.mu.Unlock()
 		if !taken {
 			w.passed++

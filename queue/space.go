@@ -15,6 +15,7 @@ const (
 	tryShare       = 2
 	recordShare    = 4
 	defaultMinFree = 128 << 20
+	closeRoom      = 10 << 20 // Badger's Close writes a table of at most 8 MiB
 )
 
 // freeSpace returns what an ordinary user can still write on the file system of dir, in bytes and inodes.

@@ -228,10 +228,10 @@ func (s *splitter) descend(p *Part, pos int) {
 		}
 	case p.MediaType == "message/partial":
 		found.add(Partial, "")
-		s.job.again(s, readAgain{part: p, inside: true})
+		s.job.again(s, readAgain{part: p, inside: true, calm: true})
 	case p.MediaType == "message/external-body":
 		found.add(ExternalBody, p.Params["access-type"])
-		s.job.again(s, readAgain{part: p, inside: true})
+		s.job.again(s, readAgain{part: p, inside: true, calm: true})
 	}
 }
 

@@ -41,6 +41,7 @@ type readAgain struct {
 
 	leaf *Part // a ready part
 	sure bool  // an ambiguity even if both readings come out the same
+	calm bool  // no ambiguity even if they do not: the type says that it is so
 }
 
 const maxReadingDepth = 2
@@ -159,7 +160,9 @@ func (j *job) keep(s *splitter, r readAgain, why string) {
 		return
 	}
 	j.alternates = append(j.alternates, documentOrder(s.made[0], nil)...)
-	j.m.found.add(Ambiguous, why)
+	if !r.calm {
+		j.m.found.add(Ambiguous, why)
+	}
 }
 
 // sameLeaves tells whether two readings come to the same content: the same

@@ -190,7 +190,7 @@ func (s *splitter) delimiter(line []byte) (f int, last, ok bool) {
 	// boundary. Few readers do it that way.
 	if f, n := s.lookupPrefix(rest); n > 0 {
 		if s.prefix {
-			return f, bytes.HasPrefix(rest[n:], []byte("--")), true
+			return f, bytes.HasPrefix(rest[n:], []byte("--")) || bytes.HasSuffix(rest[n:], []byte("--")), true
 		}
 		s.found.add(BoundaryPrefix, string(rest[:min(len(rest), maxDetail)]))
 		s.job.again(s, readAgain{part: s.open[f].part, boundary: s.open[f].boundary, prefix: true})

@@ -153,6 +153,7 @@ type Outcome struct {
 	Score  float64 // in per cent, sender lists and malware counted
 	Tag    bool    // the subject is tagged
 	Flag   bool    // the flag header is added
+	Listed string  // what the sender lists said, "approved:" or "blocked:" with the entry; "" for nothing
 	Reason string  // why, for log and quarantine; "" for plain delivery
 }
 
@@ -208,18 +209,18 @@ func (p *Policy) Decide(m *engine.Mail, v engine.Verdict) Decision {
 }
 
 func (p *Policy) outcome(set Settings, senders []sender, recipient string, v engine.Verdict) Outcome {
-	stand, why := standing{v.Score, v.LogOdds}, ""
+	stand, why, listed := standing{v.Score, v.LogOdds}, "", ""
 	if v.Virus != "" {
 		stand, why = higher, "malware "+v.Virus
 	} else {
 		switch ruling, entry := p.ruling(senders, recipient); ruling {
 		case approved:
-			stand, why = lower, "sender approved by "+entry
+			stand, why, listed = lower, "sender approved by "+entry, "approved:"+entry
 		case blocked:
-			stand, why = higher, "sender blocked by "+entry
+			stand, why, listed = higher, "sender blocked by "+entry, "blocked:"+entry
 		}
 	}
-	o := Outcome{Score: stand.score, Reason: why}
+	o := Outcome{Score: stand.score, Listed: listed, Reason: why}
 	o.Tag = stand.reaches(set.Subject)
 	o.Flag = stand.reaches(set.Flag)
 	act := func(a Action, name string, t Threshold) {

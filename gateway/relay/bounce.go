@@ -140,12 +140,12 @@ func (n *notice) text() {
 	n.line("")
 	n.line("Your message of %s could not be delivered to:", n.item.Received.Format(time.RFC1123Z))
 	for _, r := range n.failed {
-		code, status, text := diagnosis(r)
+		status, code, told, text := diagnosis(r)
 		n.line("")
 		n.line("  <%s>", r.Address)
 		n.line("    %s", meaning(status))
 		if code != "" {
-			n.line("    The server responsible for the address answered: %s", join(code, status, text))
+			n.line("    The last reply was: %s", join(code, told, text))
 		}
 	}
 	n.line("")
@@ -163,13 +163,13 @@ func (n *notice) status() {
 	n.line("Reporting-MTA: dns; %s", n.hostname)
 	n.line("Arrival-Date: %s", n.item.Received.Format(time.RFC1123Z))
 	for _, r := range n.failed {
-		code, status, text := diagnosis(r)
+		status, code, told, text := diagnosis(r)
 		n.line("")
 		n.line("Final-Recipient: %s", n.typed(r.Address))
 		n.line("Action: failed")
 		n.line("Status: %s", status)
 		if code != "" {
-			n.line("Diagnostic-Code: smtp; %s", join(code, status, text))
+			n.line("Diagnostic-Code: smtp; %s", join(code, told, text))
 		}
 		if !r.Changed.IsZero() {
 			n.line("Last-Attempt-Date: %s", r.Changed.Format(time.RFC1123Z))
@@ -231,29 +231,35 @@ func messageID(s string) string {
 	return s
 }
 
-// diagnosis takes a recipient's last reply apart: the code and the text, both "" if no server said them, and a status that is
-// never "". A recipient that failed with a temporary reply ran out of time.
-func diagnosis(r queue.Recipient) (code, status, text string) {
-	rep := r.Reply
-	if len(rep) >= 3 && (rep[0] == '4' || rep[0] == '5') && strings.Trim(rep[:3], "0123456789") == "" && (len(rep) == 3 || rep[3] == ' ') {
-		code, text = rep[:3], strings.TrimSpace(rep[3:])
+// diagnosis returns the status of a failed recipient, never "", and its last reply taken apart: code, the enhanced status code as
+// it was told, and text; "" for what there is not, or what may name the server. A recipient whose last reply is temporary ran out
+// of time, whether or not the queue has put its own words before that reply.
+func diagnosis(r queue.Recipient) (status, code, told, text string) {
+	last := r.Reply
+	if _, after, ok := strings.Cut(last, "delivery time expired; last reply: "); ok {
+		last = after
+		status = "4.4.7"
 	}
-	status = enhancedCode(text)
-	text = strings.TrimSpace(strings.TrimPrefix(text, status))
+	if len(last) >= 3 && (last[0] == '4' || last[0] == '5') && strings.Trim(last[:3], "0123456789") == "" && (len(last) == 3 || last[3] == ' ') {
+		code, text = last[:3], strings.TrimSpace(last[3:])
+	}
+	told = enhancedCode(text)
+	text = strings.TrimSpace(strings.TrimPrefix(text, told))
 	switch {
+	case status != "":
 	case code == "":
-		return "", "5.0.0", ""
-	case status == "" || status[0] != code[0]:
-		status = code[:1] + ".0.0"
+		status = "5.0.0"
+	case code[0] == '4':
+		status = "4.4.7" // RFC 3463 section 3.5: delivery time expired
+	case told != "" && told[0] == code[0]:
+		status = told
+	default:
+		status = "5.0.0"
 	}
-	if r.Server == "" {
-		// Our own finding, not a server's reply.
-		code = ""
-	}
-	if !harmless(text, r.Address) {
+	if code == "" || !harmless(text, r.Address) {
 		text = ""
 	}
-	return code, status, text
+	return status, code, told, text
 }
 
 // harmless reports whether text, apart from the recipient's own address, has only words that name nobody.

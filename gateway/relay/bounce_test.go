@@ -109,7 +109,7 @@ func TestBounce(t *testing.T) {
 		{"Reporting-Mta": {"dns; gate.example.net"}, "Arrival-Date": {"Tue, 14 Nov 2023 22:13:20 +0000"}},
 		{"Final-Recipient": {"rfc822; b@example.org"}, "Action": {"failed"}, "Status": {"5.1.1"}, "Diagnostic-Code": {"smtp; 550 5.1.1 User unknown"},
 			"Last-Attempt-Date": {"Tue, 14 Nov 2023 22:21:40 +0000"}},
-		{"Final-Recipient": {"rfc822; c@example.org"}, "Action": {"failed"}, "Status": {"4.4.1"}, "Diagnostic-Code": {"smtp; 451 4.4.1"},
+		{"Final-Recipient": {"rfc822; c@example.org"}, "Action": {"failed"}, "Status": {"4.4.7"}, "Diagnostic-Code": {"smtp; 451 4.4.1"},
 			"Last-Attempt-Date": {"Tue, 14 Nov 2023 22:21:40 +0000"}},
 	}
 	if !reflect.DeepEqual(r.groups, want) {
@@ -167,7 +167,7 @@ func TestBounceNamesNoServer(t *testing.T) {
 	}
 	// What everybody's servers say is passed on.
 	for _, reply := range []string{"550 5.1.1 <b@example.org>: Recipient address rejected: User unknown in local recipient table", "552 5.2.2 Mailbox is full", "550 5.7.1 Message rejected as spam"} {
-		_, _, text := diagnosis(failure("b@example.org", reply))
+		_, _, _, text := diagnosis(failure("b@example.org", reply))
 		if text == "" {
 			t.Errorf("%q lost its text", reply)
 		}
@@ -206,6 +206,20 @@ func TestBounceInternational(t *testing.T) {
 	}
 	if !strings.Contains(r.last, "Subject: größer\r\n") {
 		t.Errorf("headers %q", r.last)
+	}
+}
+
+func TestDiagnosis(t *testing.T) {
+	for reply, want := range map[string]string{
+		"550 5.1.1 user unknown": "5.1.1|550|5.1.1|user unknown", "550 user unknown": "5.0.0|550||user unknown", "550 5.1.1 at mx7": "5.1.1|550|5.1.1|",
+		"550": "5.0.0|550||", "": "5.0.0|||", "hidden": "5.0.0|||", "550 4.1.1 mailbox full": "5.0.0|550|4.1.1|mailbox full", "450 4.2.0 mailbox busy at mx7": "4.4.7|450|4.2.0|",
+		"554 5.4.7 delivery time expired; last reply: 450 4.2.1 mailbox disabled": "4.4.7|450|4.2.1|mailbox disabled",
+		"554 5.4.7 delivery time expired; last reply: no result":                  "4.4.7|||",
+	} {
+		status, code, told, text := diagnosis(failure("b@example.org", reply))
+		if got := strings.Join([]string{status, code, told, text}, "|"); got != want {
+			t.Errorf("%q: %q, want %q", reply, got, want)
+		}
 	}
 }
 

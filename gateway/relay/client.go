@@ -45,6 +45,7 @@ type conn struct {
 	out     []byte
 	ext     map[string]string // EHLO keywords in upper case, with their parameters
 	uses    int               // attempts that ended well
+	born    time.Time         // when it was made
 	since   time.Time         // when it became idle
 	dirty   bool              // a transaction was begun and not completed
 	release func() bool       // ends the watch over the attempt's context
@@ -92,7 +93,7 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	if err != nil {
 		return nil, &fault{reply: "451 4.4.1 cannot connect: " + reason(err), down: ctx.Err() == nil, early: true}
 	}
-	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen)}
+	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen), born: time.Now()}
 	c.bind(ctx)
 	greeting, f := c.read(r.cfg.Timeouts.Greeting)
 	if f == nil && greeting.code != 220 {

@@ -52,16 +52,19 @@ type Timeouts struct {
 
 // Config says how a Relay works. Zero values mean the default in parentheses.
 type Config struct {
-	Hostname   string           // our name in EHLO; needed
-	Servers    func() []string  // "host[:port]", port 25 if none; asked for at every attempt; needed. A server named twice gets two shares
-	TLS        TLSMode          // (TLSMay)
-	TLSConfig  *tls.Config      // roots for TLSVerify and client certificates (the system's roots, none); never changed
-	Timeouts   Timeouts         //
-	SourceAddr netip.Addr       // local address to leave from (the kernel's choice)
-	MaxIdle    int              // open connections without work per server (20)
-	IdleTime   time.Duration    // how long one is kept (5 s)
-	Now        func() time.Time // the clock that says how long a server counts as dead (time.Now)
-	Log        *slog.Logger     // servers going down and up (slog.Default())
+	Hostname   string          // our name in EHLO; needed
+	Servers    func() []string // "host[:port]", port 25 if none; asked for at every attempt; needed. A server named twice gets two shares
+	TLS        TLSMode         // (TLSMay)
+	TLSConfig  *tls.Config     // roots for TLSVerify and client certificates (the system's roots, none); never changed
+	Timeouts   Timeouts        //
+	SourceAddr netip.Addr      // local address to leave from (the kernel's choice)
+	MaxIdle    int             // open connections without work per server (20)
+	IdleTime   time.Duration   // how long one is kept (5 s)
+	MaxAge     time.Duration   // how long a connection is used, so that a server's new address is found (5 min)
+	// Hold is called, from within Deliver, for an item that can never be sent; it is to hold the item (nothing; the item is only deferred).
+	Hold func(id, reason string)
+	Now  func() time.Time // the clock that says how long a server counts as dead (time.Now)
+	Log  *slog.Logger     // servers going down and up (slog.Default())
 }
 
 // maxRecipients is how many recipients go into one transaction.
@@ -96,7 +99,7 @@ func New(cfg Config) (*Relay, error) {
 	}{
 		{&t.Connect, 30 * time.Second}, {&t.Handshake, 30 * time.Second}, {&t.Greeting, 5 * time.Minute}, {&t.Command, 5 * time.Minute},
 		{&t.Data, 2 * time.Minute}, {&t.Block, 3 * time.Minute}, {&t.End, 10 * time.Minute}, {&t.Attempt, 2 * time.Hour},
-		{&cfg.IdleTime, 5 * time.Second},
+		{&cfg.IdleTime, 5 * time.Second}, {&cfg.MaxAge, 5 * time.Minute},
 	} {
 		if *d.p <= 0 {
 			*d.p = d.def
@@ -175,13 +178,13 @@ func (r *Relay) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker)
 	if env.sender != "" {
 		if env.sender, env.international, err = smtpPath(it.Sender); err != nil {
 			// It would bounce to an address that does not exist.
-			return poisoned(results, "sender's address cannot be sent")
+			return r.poisoned(it, results, "sender's address cannot be sent")
 		}
 	}
 	env.message, err = load(body, it.Size)
 	switch {
 	case errors.Is(err, errPoison):
-		return poisoned(results, err.Error())
+		return r.poisoned(it, results, err.Error())
 	case err != nil:
 		settleAll(env.open, "", queue.Deferred, "451 4.3.0 "+printable(err.Error()))
 		return results
@@ -227,11 +230,16 @@ func newEnvelope(it *queue.Item) (*envelope, []queue.Result) {
 }
 
 // poisoned defers all that did not fail: a message that can never be sent is for a person to look at, not to bounce.
-func poisoned(results []queue.Result, why string) []queue.Result {
+func (r *Relay) poisoned(it *queue.Item, results []queue.Result, why string) []queue.Result {
+	why = "message not transmissible: " + why
 	for i := range results {
 		if results[i].State != queue.Failed {
-			results[i].Reply = "451 4.3.5 message not transmissible: " + why
+			results[i].Reply = "451 4.3.5 " + why
 		}
+	}
+	r.cfg.Log.Error("message cannot be sent", "id", it.ID, "reason", why)
+	if r.cfg.Hold != nil {
+		r.cfg.Hold(it.ID, why)
 	}
 	return results
 }

@@ -211,7 +211,7 @@ func (r *Relay) keep(c *conn) {
 	s := c.server
 	c.since = time.Now()
 	s.mu.Lock()
-	full := s.gone || len(s.idle) >= r.cfg.MaxIdle
+	full := s.gone || c.since.Sub(c.born) > r.cfg.MaxAge || len(s.idle) >= r.cfg.MaxIdle
 	if !full {
 		s.idle = append(s.idle, c)
 		if s.timer == nil {

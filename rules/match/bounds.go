@@ -9,9 +9,9 @@ import (
 // bounds tell how far a match can reach from any byte inside it, so that a
 // pattern need only be tried on a window around a literal.
 type bounds struct {
-	// reach is the most bytes other than ASCII white space that a match
-	// has; unlimited when there is no such number. White space does not
-	// count, because \s+ stands in most patterns and seldom meets much.
+	// reach is the most characters other than ASCII white space that a
+	// match has; unlimited when there is no such number. White space does
+	// not count, because \s+ stands in most patterns and seldom meets much.
 	reach int
 	// takes are the ASCII bytes that a match can contain: it never reaches
 	// over any other.
@@ -113,8 +113,7 @@ func times(n, size int) int {
 	return n * size
 }
 
-// take marks a range of runes and returns the most bytes that one has, white
-// space not counted.
+// take marks a range of runes and returns 1, or 0 if all are white space.
 func (b *bounds) take(lo, hi rune) int {
 	size := 0
 	for r := lo; r <= hi && r < utf8.RuneSelf; r++ {
@@ -124,10 +123,7 @@ func (b *bounds) take(lo, hi rune) int {
 		}
 	}
 	if hi >= utf8.RuneSelf {
-		size = utf8.UTFMax
-		if n := utf8.RuneLen(hi); n > 0 {
-			size = n
-		}
+		size = 1
 	}
 	return size
 }
@@ -135,11 +131,11 @@ func (b *bounds) take(lo, hi rune) int {
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // window returns the stretch of text in which every match lies that overlaps
-// text[from:to], cut so that assertions at its ends hold just as they do in
-// the text. closed says that no match crosses its ends.
-func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
+// text[from:to] and has at most left characters other than white space before
+// to and right after from. It is cut so that assertions at its ends hold just
+// as they do in the text. closed says that no match crosses its ends.
+func (b *bounds) window(text string, from, to, left, right int) (lo, hi int, closed bool) {
 	closed = true
-	left := b.reach + 1
 	if b.begin {
 		from = 0
 	}
@@ -149,18 +145,14 @@ func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
 			lo-- // keep it: it is what stands before a match
 			break
 		}
-		if left > 0 || space(c) && !(b.lines && c == '\n') {
-			if !space(c) {
-				left--
-			}
-			continue
+		if left >= 0 && utf8.RuneStart(c) && !space(c) {
+			left--
 		}
-		if utf8.RuneStart(text[lo]) && !(b.words && word(c)) && !(b.lines && c != '\n') {
+		if left < 0 && b.cut(text, lo, c) {
 			closed = false
 			break
 		}
 	}
-	right := b.reach + 1
 	if b.end {
 		to = len(text)
 	}
@@ -170,16 +162,20 @@ func (b *bounds) window(text string, from, to int) (lo, hi int, closed bool) {
 			hi++
 			break
 		}
-		if right > 0 || space(c) && !(b.lines && c == '\n') {
-			if !space(c) {
-				right--
-			}
-			continue
+		if right >= 0 && utf8.RuneStart(c) && !space(c) {
+			right--
 		}
-		if utf8.RuneStart(c) && !(b.words && word(c)) && !(b.lines && c != '\n') {
+		if right < 0 && b.cut(text, hi, c) {
 			closed = false
 			break
 		}
 	}
 	return lo, hi, closed
+}
+
+// cut says whether text may be cut before text[at], the character c being the
+// one beyond the cut: not within a character, and so that the end of what
+// remains is one of a word or line if that matters.
+func (b *bounds) cut(text string, at int, c byte) bool {
+	return utf8.RuneStart(text[at]) && !(b.lines && c != '\n') && !(b.words && word(c))
 }

@@ -37,11 +37,11 @@ func (e *Error) Unwrap() error { return e.Err }
 type Set struct {
 	patterns []pattern
 	dfa      *dfa
-	users    [][]int32 // patterns that need a literal
+	users    [][]int32 // patterns to try when a literal is found
 	length   []int32   // bytes of a literal
 	// exotic is the first of two literals that no pattern has: the two
 	// characters beyond ASCII that fold to ASCII letters. A text with one of
-	// them is searched again in folded form.
+	// them is searched again as if it had those.
 	exotic  int32
 	always  []uint64 // patterns without literals
 	scratch sync.Pool
@@ -50,12 +50,8 @@ type Set struct {
 // pattern is one compiled pattern.
 type pattern struct {
 	engine
-	literals []int32 // one of them must occur; nil: always tried
-	// sure: an occurrence of a literal is a match, if it stands at word
-	// boundaries where before and after ask for that.
-	sure, before, after bool
-	bounds              *bounds
-	anywhere            bool // bounds do not bound
+	branches []branch // one of them must match; nil: nothing is known
+	bounds   *bounds  // of the whole pattern
 }
 
 // Compile compiles patterns of the syntax that RE2 and Go share; each is known
@@ -67,25 +63,32 @@ func Compile(patterns []string) (*Set, error) {
 	var literals []string
 	var errs []error
 	for i, expr := range patterns {
-		p, need, err := compile(expr)
+		p, err := compile(expr)
 		if err != nil {
 			errs = append(errs, &Error{i, err})
 			continue
 		}
-		for _, lit := range need {
-			id, known := ids[lit]
-			if !known {
-				id = int32(len(literals))
-				ids[lit] = id
-				literals = append(literals, lit)
-				s.users = append(s.users, nil)
-				s.length = append(s.length, int32(len(lit)))
-			}
-			s.users[id] = append(s.users[id], int32(i))
-			p.literals = append(p.literals, id)
-		}
-		if p.literals == nil {
+		if p.branches == nil {
 			s.always[i>>6] |= 1 << (i & 63)
+		}
+		for b := range p.branches {
+			for n := range p.branches[b].needs {
+				need := &p.branches[b].needs[n]
+				for _, lit := range need.literals {
+					id, known := ids[lit]
+					if !known {
+						id = int32(len(literals))
+						ids[lit] = id
+						literals = append(literals, lit)
+						s.users = append(s.users, nil)
+						s.length = append(s.length, int32(len(lit)))
+					}
+					need.ids = append(need.ids, id)
+					if n == 0 && !slices.Contains(s.users[id], int32(i)) {
+						s.users[id] = append(s.users[id], int32(i))
+					}
+				}
+			}
 		}
 		s.patterns[i] = p
 	}
@@ -102,49 +105,17 @@ func Compile(patterns []string) (*Set, error) {
 }
 
 // compile compiles one pattern and derives its literals.
-func compile(expr string) (pattern, []string, error) {
+func compile(expr string) (pattern, error) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return pattern{}, nil, err
+		return pattern{}, err
 	}
-	reach := measure(tree)
-	e, err := newEngine(expr, reach.heavy)
+	all := measure(tree)
+	e, err := newEngine(expr, all.heavy)
 	if err != nil {
-		return pattern{}, nil, err
+		return pattern{}, err
 	}
-	p := pattern{engine: e, bounds: reach}
-	p.anywhere = reach.reach == unlimited && !slices.Contains(reach.takes[:], false)
-	middle, before, after := boundaries(tree)
-	need := required(middle)
-	switch {
-	case need.exact != nil && usable(need.exact):
-		p.sure, p.before, p.after = need.closed, before, after
-		need.best = need.exact
-	case need.exact != nil || !usable(need.best):
-		return p, nil, nil
-	}
-	return p, need.best, nil
-}
-
-// boundaries takes \b off both ends of a pattern.
-func boundaries(re *syntax.Regexp) (middle *syntax.Regexp, before, after bool) {
-	for re.Op == syntax.OpCapture {
-		re = re.Sub[0]
-	}
-	if re.Op != syntax.OpConcat {
-		return re, false, false
-	}
-	sub := re.Sub
-	if len(sub) > 1 && sub[0].Op == syntax.OpWordBoundary {
-		sub, before = sub[1:], true
-	}
-	if len(sub) > 1 && sub[len(sub)-1].Op == syntax.OpWordBoundary {
-		sub, after = sub[:len(sub)-1], true
-	}
-	if len(sub) == 1 {
-		return sub[0], before, after
-	}
-	return &syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags, Sub: sub}, before, after
+	return pattern{engine: e, bounds: all, branches: split(tree, all)}, nil
 }
 
 // Literalless lists the patterns that have no literal of three bytes that must
@@ -152,7 +123,7 @@ func boundaries(re *syntax.Regexp) (middle *syntax.Regexp, before, after bool) {
 func (s *Set) Literalless() []int {
 	var ids []int
 	for i := range s.patterns {
-		if s.patterns[i].literals == nil {
+		if s.patterns[i].branches == nil {
 			ids = append(ids, i)
 		}
 	}
@@ -201,73 +172,134 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	}
 }
 
-// confirm tries a pattern whose literals were found.
+// confirm tries a pattern one of whose literals was found.
 func (s *Set) confirm(p *pattern, text string, exotic bool, sc *scratch) (start, end int, ok bool) {
-	if p.literals == nil {
+	if p.branches == nil {
 		return p.engine.find(text[:p.limit(text, 0)])
 	}
-	sc.places = sc.places[:0]
-	sure, many := p.sure && !exotic, false
-	for _, lit := range p.literals {
-		if !sc.has(lit) {
+	// spent is how much was tried on windows, rest where a search of all
+	// that follows began.
+	spent, rest := 0, len(text)
+	for i := range p.branches {
+		b := &p.branches[i]
+		anchor, many := s.anchor(b, sc)
+		if anchor == nil {
 			continue
 		}
-		n := sc.count[lit]
-		many = many || n > keep
-		for _, at := range sc.ends[int(lit)*keep:][:min(n, keep)] {
-			from, to := max(0, int(at-s.length[lit])), int(at)
-			if sure && (!p.before || boundary(text, from)) && (!p.after || boundary(text, to)) {
-				return from, to, true
+		s.gather(anchor, sc)
+		if b.sure && !exotic {
+			for _, at := range sc.places {
+				if (!b.before || boundary(text, at.from)) && (!b.after || boundary(text, at.to)) {
+					return at.from, at.to, true
+				}
 			}
-			sc.places = append(sc.places, place{from, to})
-		}
-	}
-	switch {
-	case sure && !many:
-		return 0, 0, false
-	case len(sc.places) > 1:
-		slices.SortFunc(sc.places, func(a, b place) int { return a.from - b.from })
-	}
-	if many || p.anywhere {
-		return p.rest(text, sc.places[0])
-	}
-	return p.around(text, sc.places)
-}
-
-// around tries a pattern on the windows around the places of its literals.
-func (p *pattern) around(text string, places []place) (start, end int, ok bool) {
-	spent, covered := 0, -1
-	for _, at := range places {
-		if at.to <= covered {
-			continue // in a window that was searched already
-		}
-		lo, hi, closed := p.bounds.window(text, at.from, at.to)
-		spent += hi - lo
-		if spent > len(text) || p.heavy && spent > heavyBytes {
-			return p.rest(text, at)
-		}
-		if start, end, ok = p.engine.find(text[lo:hi]); ok {
-			if start == end {
-				return at.from, at.to, true
+			if !many {
+				continue
 			}
-			return lo + start, lo + end, true
 		}
-		if closed {
-			covered = hi
+		covered := -1
+		for _, at := range sc.places {
+			if at.to <= covered {
+				continue // in a window that was searched already
+			}
+			lo, hi, closed := 0, len(text), true
+			if !b.anywhere {
+				lo, hi, closed = b.bounds.window(text, at.from, at.to, anchor.left, anchor.right)
+			}
+			if closed {
+				covered = hi
+			}
+			if lo >= rest || !s.near(b, anchor, lo, hi, sc) {
+				continue
+			}
+			if spent += hi - lo; spent > len(text) || p.heavy && spent > heavyBytes {
+				many = true
+			}
+			if many {
+				rest = lo
+				hi = p.limit(text, lo)
+			}
+			if start, end, ok = p.engine.find(text[lo:hi]); ok {
+				if start == end {
+					return at.from, at.to, true
+				}
+				return lo + start, lo + end, true
+			}
+			if many {
+				break
+			}
 		}
 	}
 	return 0, 0, false
 }
 
-// rest tries a pattern on all of a text that can hold a match, the first of
-// its literals being at a place.
-func (p *pattern) rest(text string, at place) (start, end int, ok bool) {
-	lo := 0
-	if !p.anywhere {
-		lo, _, _ = p.bounds.window(text, at.from, at.to)
+// anchor returns the need of a branch that is met at the fewest places, nil if
+// one is not met at all. many says that not all of its places are known.
+func (s *Set) anchor(b *branch, sc *scratch) (anchor *need, many bool) {
+	least := int32(1 << 30)
+	for i := range b.needs {
+		n, over := int32(0), false
+		for _, id := range b.needs[i].ids {
+			if sc.has(id) {
+				n += sc.count[id]
+				over = over || sc.count[id] > keep
+			}
+		}
+		if n == 0 {
+			return nil, false
+		}
+		if over {
+			n += 1 << 20
+		}
+		if n < least {
+			anchor, least, many = &b.needs[i], n, over
+		}
 	}
-	start, end, ok = p.engine.find(text[lo:p.limit(text, lo)])
-	return lo + start, lo + end, ok
+	return anchor, many
+}
+
+// gather fills sc.places with the known places of a need, in their order.
+func (s *Set) gather(n *need, sc *scratch) {
+	sc.places = sc.places[:0]
+	for _, id := range n.ids {
+		if !sc.has(id) {
+			continue
+		}
+		for _, at := range sc.ends[int(id)*keep:][:min(sc.count[id], keep)] {
+			sc.places = append(sc.places, place{max(0, int(at-s.length[id])), int(at)})
+		}
+	}
+	if len(sc.places) > 1 {
+		slices.SortFunc(sc.places, func(a, b place) int { return a.from - b.from })
+	}
+}
+
+// near says whether the other needs of a branch may be met in text[lo:hi].
+func (s *Set) near(b *branch, anchor *need, lo, hi int, sc *scratch) bool {
+	for i := range b.needs {
+		n := &b.needs[i]
+		if n != anchor && !s.met(n, lo, hi, sc) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Set) met(n *need, lo, hi int, sc *scratch) bool {
+	for _, id := range n.ids {
+		if !sc.has(id) {
+			continue
+		}
+		if sc.count[id] > keep {
+			return true
+		}
+		for _, at := range sc.ends[int(id)*keep:][:sc.count[id]] {
+			if int(at) > lo && int(at) <= hi {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // limit returns where the search of a text that begins at lo ends.

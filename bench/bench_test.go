@@ -1,0 +1,142 @@
+package bench_test
+
+import (
+	"testing"
+
+	"spamcatcher/bench"
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
+	"spamcatcher/rules"
+	"spamcatcher/rules/builtin"
+	"spamcatcher/signatures"
+)
+
+func ruleset(tb testing.TB) *rules.Ruleset {
+	tb.Helper()
+	list, err := builtin.Rules()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	set, err := rules.Compile(list, signatures.Symbol)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}
+
+// newEngine is the engine as the program wires it.
+func newEngine(tb testing.TB) *engine.Engine {
+	tb.Helper()
+	set := ruleset(tb)
+	plan, err := engine.NewPlan(engine.PlanConfig{
+		First: []engine.Check{set}, Checks: []engine.Check{signatures.New()}, Combiners: []engine.Combiner{set},
+		Prices: set.Prices(), Digest: set.Digest(),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e, err := engine.New(plan, engine.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+// views asks for everything that the checks may ask for.
+func views(m *message.Message) int {
+	return len(m.Text()) + len(m.Skeleton()) + len(m.Source()) + len(m.Links()) + len(m.Attachments()) + m.HTML().VisibleChars
+}
+
+// each runs a benchmark over every message of the fixed set.
+func each(b *testing.B, run func(b *testing.B, m bench.Message)) {
+	for _, m := range bench.Messages() {
+		b.Run(m.Name, func(b *testing.B) {
+			b.SetBytes(int64(len(m.Raw)))
+			b.ReportAllocs()
+			run(b, m)
+		})
+	}
+}
+
+// BenchmarkParse: bytes to the part tree.
+func BenchmarkParse(b *testing.B) {
+	each(b, func(b *testing.B, m bench.Message) {
+		for b.Loop() {
+			if _, err := m.Parse(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkViews: bytes to every view.
+func BenchmarkViews(b *testing.B) {
+	each(b, func(b *testing.B, m bench.Message) {
+		want := -1
+		for b.Loop() {
+			p := message.Parse(m.Raw, message.Limits{})
+			got := views(p)
+			if want >= 0 && got != want {
+				b.Fatalf("views of %d characters, then of %d", want, got)
+			}
+			want = got
+			if got := len(p.Links()); got != m.Links {
+				b.Fatalf("%d links, want %d", got, m.Links)
+			}
+		}
+	})
+}
+
+// BenchmarkRules: the rules alone, on a message whose views are there.
+func BenchmarkRules(b *testing.B) {
+	set := ruleset(b)
+	each(b, func(b *testing.B, m bench.Message) {
+		mail := &engine.Mail{Message: message.Parse(m.Raw, message.Limits{})}
+		views(mail.Message)
+		first, err := set.Inspect(b.Context(), mail)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			hits, err := set.Inspect(b.Context(), mail)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(hits) != len(first) {
+				b.Fatalf("%d hits, then %d", len(first), len(hits))
+			}
+		}
+	})
+}
+
+// BenchmarkJudge: the whole per-message path, bytes to verdict.
+func BenchmarkJudge(b *testing.B) {
+	e := newEngine(b)
+	each(b, func(b *testing.B, m bench.Message) {
+		for b.Loop() {
+			v := e.Judge(b.Context(), &engine.Mail{Message: message.Parse(m.Raw, message.Limits{})})
+			if err := m.Check(v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestAnswers: the messages of the fixed set come out as they must.
+func TestAnswers(t *testing.T) {
+	e := newEngine(t)
+	for _, m := range bench.Messages() {
+		p, err := m.Parse()
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := len(p.Links()); got != m.Links {
+			t.Errorf("%s: %d links, want %d", m.Name, got, m.Links)
+		}
+		v := e.Judge(t.Context(), &engine.Mail{Message: p})
+		if err := m.Check(v); err != nil {
+			t.Error(err)
+		}
+	}
+}
