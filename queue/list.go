@@ -59,6 +59,7 @@ func (q *Queue) List(ctx context.Context, f Filter, each func(*Item) bool) error
 			return err
 		}
 		opt := badger.DefaultIteratorOptions
+		opt.PrefetchValues = false // they stand beside the keys
 		opt.Prefix = []byte(itemPrefix)
 		it := txn.NewIterator(opt)
 		defer it.Close()

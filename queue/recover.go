@@ -79,6 +79,7 @@ func (q *Queue) check() (err error) {
 	var v []byte
 	err = q.db.View(func(txn *badger.Txn) (err error) {
 		opt := badger.DefaultIteratorOptions
+		opt.PrefetchValues = false                                          // they stand beside the keys
 		for _, prefix := range []string{duePrefix, tryPrefix, itemPrefix} { // attempts before items
 			opt.Prefix = []byte(prefix)
 			it := txn.NewIterator(opt)

@@ -242,7 +242,7 @@ func (s *scheduler) fill() (again bool) {
 	if !s.next.IsZero() && !s.next.After(now) {
 		s.more = true
 	}
-	if !s.more || s.startable() >= s.q.cfg.Workers || len(s.active) >= s.width() || s.q.broken() != nil {
+	if !s.more || s.startable() > s.q.cfg.Workers/2 || len(s.active) >= s.width() || s.q.broken() != nil {
 		s.mu.Unlock()
 		return false
 	}
@@ -310,6 +310,7 @@ const (
 
 func (s *scheduler) walk(txn *badger.Txn, from string, now time.Time) (w walk, err error) {
 	opt := badger.DefaultIteratorOptions
+	opt.PrefetchValues = false // they stand beside the keys
 	opt.Prefix = []byte(duePrefix)
 	it := txn.NewIterator(opt)
 	defer it.Close()

@@ -136,6 +136,7 @@ func TestResultsWaitForRoom(t *testing.T) {
 	if _, err := q.Put(context.Background(), draft("n")); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "inodes") {
 		t.Errorf("Put without inodes: %v", err)
 	}
+	q.free = freeSpace
 }
 
 // TestBrokenDisk lets one sync fail: nothing is taken or attempted any more, until the queue is opened again and has all that was acknowledged.

@@ -121,12 +121,18 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	if s.judge, err = engine.New(first.plan, engine.Config{Timeout: c.CheckTimeout}); err != nil {
 		return err
 	}
-	to, err := newDestination(&s.now, log)
+	var q *queue.Queue
+	hold := func(id, reason string) {
+		if err := q.Hold(reason, id); err != nil {
+			log.Error("a message that can never be sent could not be held", "id", id, "error", err)
+		}
+	}
+	to, err := newDestination(&s.now, hold, log)
 	if err != nil {
 		return err
 	}
 	s.onShutdown("closing the connections to the servers", func(context.Context) error { return to.relay.Close() })
-	q, err := queue.Open(queue.Config{
+	q, err = queue.Open(queue.Config{
 		Dir: c.queueDir(), Deliverer: to, Workers: c.Workers, Lifetime: c.Lifetime, MinFree: c.MinFree,
 		Bounce: relay.Bounce(c.Hostname), Log: log,
 	})

@@ -77,7 +77,7 @@ type destination struct {
 	maildir *relay.Maildir
 }
 
-func newDestination(now *atomic.Pointer[inForce], log *slog.Logger) (*destination, error) {
+func newDestination(now *atomic.Pointer[inForce], hold func(id, reason string), log *slog.Logger) (*destination, error) {
 	c := now.Load().config
 	var source netip.Addr
 	if c.Source != "" {
@@ -92,6 +92,7 @@ func newDestination(now *atomic.Pointer[inForce], log *slog.Logger) (*destinatio
 		TLS:        relay.TLSMode(c.RelayTLS),
 		SourceAddr: source,
 		MaxIdle:    c.Workers,
+		Hold:       hold,
 		Log:        log,
 	})
 	if err != nil {

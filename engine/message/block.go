@@ -39,8 +39,16 @@ func (s *splitter) headerLine(line []byte, pos, next int) (body bool) {
 	b, found, lim := &s.block, s.found, &s.job.m.lim
 	text := bytes.TrimRight(line, "\r\n")
 	if len(text) == 0 {
+		if pos == s.forceOn && len(b.spans) > 0 {
+			b.spans[len(b.spans)-1].end = next
+			return false
+		}
 		if len(b.spans) == 0 {
 			s.job.leadingBlank(s, pos, next)
+		} else if len(line) > 2 && headerish(s.src[next:s.end]) {
+			// CR CR LF: an empty line to most, but not to all.
+			found.add(HeaderBareCR, "")
+			s.job.again(s, readAgain{part: s.part, entity: b.start + 1, forceOn: pos + 1})
 		}
 		s.headerEnd(pos, next)
 		return false

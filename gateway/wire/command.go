@@ -190,7 +190,7 @@ func (c *Conn) hello(esmtp bool, name []byte) {
 		// it was sent without knowing who we are.
 		c.fatal(503, "5.5.1", "commands sent before the reply to EHLO")
 		return
-	case !c.useful():
+	case c.state.hello != "" && !c.useful():
 		return
 	case len(name) == 0 || len(name) > 255 || !printable(name):
 		// RFC 2034 section 4: no status code in replies to EHLO.

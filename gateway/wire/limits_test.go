@@ -29,17 +29,17 @@ func TestErrors(t *testing.T) {
 func TestJunk(t *testing.T) {
 	s := protocolServer(t)
 	for verb, want := range map[string]string{"NOOP": "250 2.0.0", "RSET": "250 2.0.0", "VRFY root": "252 2.1.5", "HELP": "214 2.0.0", "ETRN example.com": "250 2.0.0"} {
-		c := s.session(t) // its EHLO counts too
+		c := s.session(t)
 		c.send(strings.Repeat(verb+"\r\n", 150))
-		for range 99 {
+		for range 100 {
 			c.expect(want)
 		}
 		c.expect("421 4.7.0")
 		c.expect("")
 	}
 	c := s.session(t)
-	c.send(strings.Repeat("NOOP\r\n", 98))
-	for range 98 {
+	c.send(strings.Repeat("NOOP\r\n", 99))
+	for range 99 {
 		c.expect("250")
 	}
 	c.envelope()
