@@ -54,9 +54,15 @@ func readHeader(raw []byte, host string, maxBytes, maxFields int) (header, error
 			h.see(raw, f, host)
 		}
 	}
-	pos := 0
+	pos, lf := 0, 0 // lf: behind the next LF
 	for pos < len(raw) {
-		end := lineEnd(raw, pos)
+		if pos == lf {
+			lf = len(raw)
+			if i := bytes.IndexByte(raw[pos:], '\n'); i >= 0 {
+				lf = pos + i + 1
+			}
+		}
+		end := lineEnd(raw, pos, lf)
 		line := raw[pos:end]
 		if afterLF && (line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n') {
 			break
@@ -88,16 +94,13 @@ func readHeader(raw []byte, host string, maxBytes, maxFields int) (header, error
 	return h, nil
 }
 
-// lineEnd returns where the line that starts at pos ends, with its line end.
-func lineEnd(raw []byte, pos int) int {
-	end := len(raw)
-	if i := bytes.IndexByte(raw[pos:], '\n'); i >= 0 {
-		end = pos + i + 1
-	}
-	if i := bytes.IndexByte(raw[pos:end], '\r'); i >= 0 && pos+i+2 != end {
+// lineEnd returns where the line that starts at pos ends: behind its first CR
+// without LF, or at lf.
+func lineEnd(raw []byte, pos, lf int) int {
+	if i := bytes.IndexByte(raw[pos:lf], '\r'); i >= 0 && !(pos+i+2 == lf && raw[lf-1] == '\n') {
 		return pos + i + 1
 	}
-	return end
+	return lf
 }
 
 // see takes note of one field.
@@ -109,7 +112,7 @@ func (h *header) see(raw []byte, f span, host string) {
 	}
 	switch folded := foldName(name); {
 	case strings.HasPrefix(folded, ourPrefix),
-		folded == authResults && colon && namesHost(string(value), host):
+		folded == authResults && namesHost(string(value), host):
 		h.forged = append(h.forged, f)
 		return
 	}
@@ -242,17 +245,18 @@ func (h header) strip(raw []byte) []byte {
 	return append(out, raw[pos:]...)
 }
 
-// compose returns the message as it goes out: the added fields, then the
-// message, whose subjects get the tag if asked for. What stays of the message
-// is not copied. The header must have been read from this message.
+// compose returns the message as it goes out: the added fields, which it takes
+// over, then the message, whose subjects get the tag if asked for. What stays
+// of the message is not copied. The header must have been read from this
+// message.
 func (h header) compose(added, raw []byte, tag bool) [][]byte {
 	if len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') {
 		// A message that begins with a continuation line must not continue
 		// a field of ours.
-		added = append(bytes.Clone(added), "X-SpamCatcher-Defect: continuation line\r\n"...)
+		added = append(added, "X-SpamCatcher-Defect: continuation line\r\n"...)
 	}
 	if tag && len(h.subjects) == 0 {
-		added = append(bytes.Clone(added), "Subject: "+subjectTag+"\r\n"...)
+		added = append(added, "Subject: "+subjectTag+"\r\n"...)
 		tag = false
 	}
 	out := [][]byte{added}

@@ -62,8 +62,12 @@ func replyTo(err error) *smtp.SMTPError {
 	case errors.Is(err, queue.ErrFull):
 		// RFC 3463 section 3.4: X.3.1 mail system full
 		return reply(452, 4, 3, 1, "not enough storage, try again later")
-	case errors.Is(err, context.Canceled):
-		return reply(451, 4, 3, 2, "shutting down, try again later")
+	case errors.Is(err, queue.ErrBroken):
+		// RFC 5321 section 3.8: 421 ends the session. Nothing more can be
+		// taken until the queue is opened again.
+		return reply(421, 4, 3, 0, "storage failed, try again later")
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, context.Canceled):
+		return reply(421, 4, 3, 2, "shutting down, try again later")
 	}
 	return reply(451, 4, 3, 0, "temporary failure, try again later")
 }

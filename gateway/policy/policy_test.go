@@ -148,6 +148,7 @@ func TestRecipientsTogether(t *testing.T) {
 	for _, c := range []struct{ to, want string }{
 		{"a@strict.example b@strict.example", "REFUSE 70.0"},
 		{"a@strict.example b@lax.example", "hold 70.0, deliver 70.0 flag"},
+		{"a@lax.example b@strict.example", "deliver 70.0 flag, hold 70.0"},
 		{"a@strict.example b@discard.example", "hold 70.0, discard 70.0"},
 		{"a@lax.example b@hold.example c@discard.example d@other.example", "deliver 70.0 flag, hold 70.0, discard 70.0, deliver 70.0"},
 	} {
@@ -217,6 +218,7 @@ func TestSenderLists(t *testing.T) {
 		{"envelope approved by domain, From blocked by address", "x@example.org", "From: bad@example.com", auth{}, "REFUSE 100.0"},
 		{"envelope approved by address, From blocked by domain", "good@example.com", "From: x@example.net", auth{}, "deliver 0.0"},
 		{"envelope approved by domain, From blocked by domain", "x@example.org", "From: x@example.net", auth{}, "deliver 0.0"},
+		{"envelope blocked by domain, From approved by domain", "x@example.net", "From: x@example.org", auth{DMARC: "pass"}, "deliver 0.0"},
 		{"From blocked by a deeper domain", "x@example.org", "From: x@a.b.c.bad.example", auth{}, "deliver 0.0"},
 		{"unproved approval does not hide a block", "x@example.test", "From: both@both.example", auth{}, "REFUSE 100.0"},
 	} {
@@ -248,6 +250,20 @@ func TestApprovalDoesNotOverrideMalware(t *testing.T) {
 	d := p.Decide(mail("From: good@example.com", "good@example.com", "u@example.com"), engine.Verdict{Score: 100, Virus: "EICAR"})
 	if got := show(d); got != "hold 100.0" || d.Reasons[0] != "malware EICAR" {
 		t.Errorf("%s, reasons %q", got, d.Reasons)
+	}
+}
+
+func TestWhatTheListsSaidIsTold(t *testing.T) {
+	p := newPolicy(t, Config{Settings: Settings{Approved: listOf(t, "good@example.com"), Blocked: listOf(t, ".example.net"), Reject: Threshold{aboveScore, 100}}})
+	for from, want := range map[string]string{
+		"GOOD@example.com":    "approved:good@example.com sender approved by good@example.com",
+		"x@mail.example.net":  "blocked:.example.net sender blocked by .example.net",
+		"x@other.example.com": " ",
+	} {
+		o := p.Decide(mail("From: x@example.test", from, "u@example.com"), verdict(60)).Outcomes[0]
+		if got := o.Listed + " " + o.Reason; got != want {
+			t.Errorf("%s: %q, want %q", from, got, want)
+		}
 	}
 }
 
