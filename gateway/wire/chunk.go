@@ -37,6 +37,9 @@ func (c *Conn) bdat(arg []byte) {
 			m.lose(refusal)
 		}
 	}
+	if size == 0 && !last && !c.useful() {
+		return
+	}
 	c.state.chunks = refusal.Code == 0
 	var w pace
 	for left := size; left > 0; {

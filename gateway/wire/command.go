@@ -26,6 +26,10 @@ func (c *Conn) serve() {
 
 // begin is what happens before the first command: the refusal or the banner.
 func (c *Conn) begin() {
+	if c.l.draining.Load() {
+		c.lost(errDraining)
+		return
+	}
 	if c.l.cfg.Refuse != nil {
 		if r := c.l.cfg.Refuse(c.client.Addr()); r != nil {
 			r := *r
@@ -174,11 +178,21 @@ func hasControl(b []byte) bool {
 // useful counts a command that moves no mail, and reports whether the client
 // may have more of them.
 func (c *Conn) useful() bool {
-	c.state.junk++
-	if c.l.cfg.MaxJunk >= 0 && c.state.junk > c.l.cfg.MaxJunk {
-		c.fatal(421, "4.7.0", "too many commands without mail")
+	if c.spent() {
 		return false
 	}
+	c.state.junk++
+	return true
+}
+
+// spent reports whether the client has had all the commands that moved no mail,
+// and ends the session then. Senders and recipients that the session refused
+// count as such.
+func (c *Conn) spent() bool {
+	if c.l.cfg.MaxJunk < 0 || c.state.junk < c.l.cfg.MaxJunk {
+		return false
+	}
+	c.fatal(421, "4.7.0", "too many commands without mail")
 	return true
 }
 
@@ -190,7 +204,7 @@ func (c *Conn) hello(esmtp bool, name []byte) {
 		// it was sent without knowing who we are.
 		c.fatal(503, "5.5.1", "commands sent before the reply to EHLO")
 		return
-	case c.state.hello != "" && !c.useful():
+	case c.spent() || c.state.hello != "" && !c.useful():
 		return
 	case len(name) == 0 || len(name) > 255 || !printable(name):
 		// RFC 2034 section 4: no status code in replies to EHLO.
@@ -221,177 +235,6 @@ func printable(b []byte) bool {
 	return true
 }
 
-// mail begins a transaction. RFC 5321 section 4.1.1.2
-func (c *Conn) mail(arg []byte) {
-	switch {
-	case c.state.hello == "":
-		c.fail(503, "5.5.1", "EHLO first")
-		return
-	case c.state.mail:
-		c.fail(503, "5.5.1", "a transaction is under way")
-		return
-	}
-	arg, ok := cutFold(arg, "FROM:")
-	if !ok {
-		c.fail(501, "5.5.4", "MAIL FROM:<address> expected")
-		return
-	}
-	sender, rest, problem := parsePath(arg)
-	if problem != "" {
-		c.fail(501, "5.1.7", problem)
-		return
-	}
-	p, bad := parseParameters(rest)
-	if bad.Code != 0 {
-		c.fail(bad.Code, bad.Enhanced, bad.Text)
-		return
-	}
-	if bad := sender.check(p.utf8, false); bad.Code != 0 {
-		c.fail(bad.Code, bad.Enhanced, bad.Text)
-		return
-	}
-	// RFC 1870 section 6.1
-	if p.size > c.l.cfg.MaxMessageBytes {
-		c.fail(552, "5.3.4", "message too big, the limit is "+strconv.FormatInt(c.l.cfg.MaxMessageBytes, 10)+" octets")
-		return
-	}
-	c.state.newTransaction()
-	c.state.utf8, c.state.size = p.utf8, p.size
-	b := append(c.asked[:0], "MAIL FROM:<"...)
-	b = append(sender.append(b), '>')
-	if p.size > 0 && p.size < 1<<32 { // go-smtp reads 32 bits
-		b = strconv.AppendInt(append(b, " SIZE="...), p.size, 10)
-	}
-	if p.body != "" {
-		b = append(append(b, " BODY="...), p.body...)
-	}
-	if p.utf8 {
-		b = append(b, " SMTPUTF8"...)
-	}
-	c.asked = append(b, "\r\n"...)
-	c.give(askMail, c.asked)
-}
-
-// parameters are those of MAIL.
-type parameters struct {
-	size int64
-	body string
-	utf8 bool
-}
-
-// parseParameters reads what follows the sender's path.
-func parseParameters(b []byte) (p parameters, bad Reply) {
-	seen := make(map[string]bool, 4)
-	for _, field := range bytes.Fields(b) {
-		key, value, hasValue := strings.Cut(string(field), "=")
-		key = strings.ToUpper(key)
-		if seen[key] {
-			return p, Reply{Code: 501, Enhanced: "5.5.4", Text: "parameter given twice"}
-		}
-		seen[key] = true
-		switch key {
-		case "SIZE":
-			if value == "" || len(value) > 20 && strings.TrimLeft(value, "0123456789") == "" {
-				// More than the 20 digits of RFC 1870 section 3 are no size, but
-				// surely too much.
-				if value != "" {
-					return p, Reply{Code: 552, Enhanced: "5.3.4", Text: "message too big"}
-				}
-				return p, Reply{Code: 501, Enhanced: "5.5.4", Text: "bad SIZE"}
-			}
-			n, err := strconv.ParseUint(value, 10, 63)
-			switch {
-			case errors.Is(err, strconv.ErrRange):
-				return p, Reply{Code: 552, Enhanced: "5.3.4", Text: "message too big"}
-			case err != nil:
-				return p, Reply{Code: 501, Enhanced: "5.5.4", Text: "bad SIZE"}
-			}
-			p.size = int64(n)
-		case "BODY":
-			switch p.body = strings.ToUpper(value); p.body {
-			case "7BIT", "8BITMIME":
-			default:
-				return p, Reply{Code: 501, Enhanced: "5.5.4", Text: "bad BODY"}
-			}
-		case "SMTPUTF8":
-			if hasValue {
-				return p, Reply{Code: 501, Enhanced: "5.5.4", Text: "SMTPUTF8 takes no value"}
-			}
-			p.utf8 = true
-		default:
-			// RFC 5321 section 4.1.1.11
-			return p, Reply{Code: 555, Enhanced: "5.5.4", Text: "parameter not known"}
-		}
-	}
-	return p, Reply{}
-}
-
-// overshoot is how many recipients a client may name in vain beyond the limit.
-const overshoot = 1000
-
-// rcpt names a recipient. RFC 5321 section 4.1.1.3
-func (c *Conn) rcpt(arg []byte) {
-	switch {
-	case !c.state.mail:
-		c.fail(503, "5.5.1", "MAIL first")
-		return
-	case c.state.chunks:
-		c.fail(503, "5.5.1", "a message is under way")
-		return
-	}
-	arg, ok := cutFold(arg, "TO:")
-	if !ok {
-		c.fail(501, "5.5.4", "RCPT TO:<address> expected")
-		return
-	}
-	c.state.tried++
-	if c.l.cfg.MaxRecipients >= 0 && c.state.rcpts >= c.l.cfg.MaxRecipients {
-		// RFC 5321 section 4.5.3.1.10: 452, the client sends the rest later.
-		if c.state.overshoot++; c.state.overshoot > overshoot {
-			c.fatal(421, "4.7.0", "too many recipients")
-			return
-		}
-		c.reply(452, "4.5.3", "too many recipients")
-		return
-	}
-	to, rest, problem := parsePath(arg)
-	if problem != "" {
-		c.fail(501, "5.1.3", problem)
-		return
-	}
-	if len(bytes.TrimSpace(rest)) > 0 {
-		c.fail(555, "5.5.4", "parameter not known")
-		return
-	}
-	if to.domain == nil && bytes.EqualFold(to.local, []byte("postmaster")) {
-		// RFC 5321 section 4.5.1
-		to.domain = []byte(c.postmasterDomain())
-	}
-	if bad := to.check(c.state.utf8, true); bad.Code != 0 {
-		c.fail(bad.Code, bad.Enhanced, bad.Text)
-		return
-	}
-	if c.l.cfg.MaxJunk >= 0 && c.state.junk >= c.l.cfg.MaxJunk {
-		c.fatal(421, "4.7.0", "too many refused recipients")
-		return
-	}
-	b := append(c.asked[:0], "RCPT TO:<"...)
-	c.asked = append(to.append(b), ">\r\n"...)
-	c.give(askRcpt, c.asked)
-}
-
-// postmasterDomain is the domain of the postmaster who was given none.
-func (c *Conn) postmasterDomain() string {
-	if served := c.l.cfg.Served; served != nil {
-		for d, ok := c.l.cfg.Hostname, true; ok; _, d, ok = strings.Cut(d, ".") {
-			if served(d) {
-				return d
-			}
-		}
-	}
-	return c.l.cfg.Hostname
-}
-
 // etrn asks for the queue of a domain to be sent. RFC 1985
 func (c *Conn) etrn(arg []byte) {
 	switch {
@@ -404,7 +247,6 @@ func (c *Conn) etrn(arg []byte) {
 	case len(arg) == 0 || len(arg) > 256 || !printable(arg):
 		c.fail(501, "5.5.4", "ETRN needs one domain")
 	case c.useful():
-		c.flush() // the hook may take its time
 		r := c.l.cfg.ETRN(c, string(arg))
 		if r == nil {
 			r = &Reply{Code: 458, Enhanced: "4.3.0", Text: "unable to queue messages"}

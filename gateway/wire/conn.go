@@ -127,6 +127,7 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// LocalAddr, RemoteAddr and the deadlines make a Conn a net.Conn.
 func (c *Conn) LocalAddr() net.Addr              { return c.raw.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr             { return c.raw.RemoteAddr() }
 func (c *Conn) SetDeadline(time.Time) error      { return nil }
@@ -208,6 +209,9 @@ func (c *Conn) answered(said []byte) error {
 	a := c.ask
 	c.ask = askNothing
 	good := r.Code/100 == 2
+	if !good && (a == askHello || a == askMail || a == askRcpt) {
+		c.state.junk++
+	}
 	enhanced := true
 	switch a {
 	case askNothing:
@@ -232,11 +236,11 @@ func (c *Conn) answered(said []byte) error {
 		if good {
 			c.state.rcpts++
 			r = Reply{Code: 250, Enhanced: "2.1.5", Text: "recipient ok"}
-		} else {
-			c.state.junk++
 		}
 	case askReset:
-		r = Reply{Code: 250, Enhanced: "2.0.0", Text: "reset"}
+		if good {
+			r = Reply{Code: 250, Enhanced: "2.0.0", Text: "reset"}
+		}
 	case askForget:
 		return nil
 	case askGo:
@@ -323,11 +327,11 @@ func (c *Conn) finish() {
 // little for it to stop: closing a socket that has unread input makes the
 // kernel throw away the reply on its way to the client.
 func (c *Conn) hangUp() {
+	if t, ok := c.sock.(*tls.Conn); ok {
+		t.CloseWrite()
+	}
 	if c.linger {
 		c.linger = false
-		if t, ok := c.sock.(*tls.Conn); ok {
-			t.CloseWrite()
-		}
 		if t, ok := c.raw.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
 			c.raw.SetReadDeadline(time.Now().Add(2 * time.Second))
 			io.CopyN(io.Discard, c.raw, 8<<20)

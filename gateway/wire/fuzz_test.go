@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"regexp"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 type script struct {
 	segments [][]byte
 	said     bytes.Buffer
+	writes   int
 	closed   chan struct{}
 	once     sync.Once
 }
@@ -36,7 +38,7 @@ func (s *script) Read(p []byte) (int, error) {
 	s.segments[0] = s.segments[0][n:]
 	return n, nil
 }
-func (s *script) Write(p []byte) (int, error)      { return s.said.Write(p) }
+func (s *script) Write(p []byte) (int, error)      { s.writes++; return s.said.Write(p) }
 func (s *script) Close() error                     { s.once.Do(func() { close(s.closed) }); return nil }
 func (s *script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (s *script) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)} }
@@ -47,8 +49,9 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 // pause separates what a client sends in one write from the next.
 const pause = "\xfe"
 
-// play runs a script and returns the server's replies and what the backend saw.
-func play(t testing.TB, cfg wire.Config, input string, cut int) (replies string, r *recorder) {
+// play runs a script and returns the server's replies, in how many writes they
+// came, and what the backend saw.
+func play(t testing.TB, cfg wire.Config, input string, cut int) (replies string, writes int, r *recorder) {
 	c := &script{closed: make(chan struct{})}
 	for segment := range strings.SplitSeq(input, pause) {
 		b := []byte(segment)
@@ -71,7 +74,7 @@ func play(t testing.TB, cfg wire.Config, input string, cut int) (replies string,
 	if n := s.Stats().Panics; n > 0 {
 		t.Fatal("panic")
 	}
-	return c.said.String(), r
+	return c.said.String(), c.writes, r
 }
 
 var (
@@ -101,7 +104,7 @@ func FuzzSession(f *testing.F) {
 		if len(input) > 100_000 {
 			return
 		}
-		replies, r := play(t, cfg, input, int(cut))
+		replies, _, r := play(t, cfg, input, int(cut))
 		checkCalls(t, r.log())
 		replay(t, strings.ReplaceAll(input, pause, ""), replies, r.take())
 	})
@@ -130,7 +133,6 @@ func checkCalls(t *testing.T, calls []string) {
 			if !mail || rcpts == 0 {
 				t.Fatalf("%q in %q", call, calls)
 			}
-		case "logout":
 		default:
 			t.Fatalf("%q in %q", call, calls)
 		}
@@ -270,6 +272,67 @@ func naiveFlaw(b string) bool {
 		}
 	}
 	return false
+}
+
+// TestRandomSessions plays sessions made of commands that are mostly right, some
+// of them wrong, in any order and cut anywhere, by the rules of FuzzSession.
+func TestRandomSessions(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
+	text := func() string {
+		var b strings.Builder
+		for range rng.IntN(6) {
+			b.WriteString(pick("line\r\n", "\r\n", "..\r\n", "..x\r\n", "RSET\r\n", "DATA\r\n", mail, strings.Repeat("long", 100)+"\r\n"))
+			if rng.IntN(20) == 0 {
+				b.WriteString(pick("\r", "\n", "\x00", "\r\r\n", ".\n", "\n.\r\n", "x"))
+			}
+		}
+		return b.String()
+	}
+	cfg := wire.Config{MaxMessageBytes: 1500, Memory: 4000, MaxRecipients: 3, ETRN: func(*wire.Conn, string) *wire.Reply { return &wire.Reply{Code: 250} }}
+	messages, commands := 0, 0
+	for range 3000 {
+		var b strings.Builder
+		if rng.IntN(20) > 0 {
+			b.WriteString(pick(hello, "HELO x\r\n") + pause)
+		}
+		for range 5 + rng.IntN(15) {
+			commands++
+			switch rng.IntN(15) {
+			case 9, 10, 11:
+				b.WriteString(mail + rcpt + "DATA\r\n" + text() + pick(".\r\n", "\r\n.\r\n"))
+			case 12, 13, 14:
+				b.WriteString(mail + rcpt)
+				for n := rng.IntN(4); n >= 0; n-- {
+					chunk := text()
+					fmt.Fprintf(&b, "BDAT %d%s\r\n%s", len(chunk), []string{" LAST", "", "", ""}[n], chunk)
+				}
+			case 0, 1:
+				b.WriteString(pick(mail, mail, "MAIL FROM:<> SIZE=99\r\n", "MAIL FROM:<a@example.net> SIZE=9999\r\n", "MAIL FROM:<x y>\r\n"))
+			case 2, 3, 4:
+				b.WriteString(pick(rcpt, rcpt, "RCPT TO:<c@EXAMPLE.com>\r\n", "RCPT TO:<unknown@example.com>\r\n", "RCPT TO:"+relayForms[rng.IntN(len(relayForms))].rcpt+"\r\n"))
+			case 5:
+				b.WriteString("DATA\r\n" + text() + pick(".\r\n", "\r\n.\r\n"))
+			case 6, 7:
+				chunk := text()
+				fmt.Fprintf(&b, "BDAT %d%s\r\n%s", len(chunk), pick("", " LAST", " last"), chunk)
+			case 8:
+				b.WriteString(pick("RSET\r\n", "NOOP\r\n", "FOOB\r\n", pause+hello+pause, "BDAT 3 FOO\r\n", "QUIT\r\n", "ETRN x\r\n", "VRFY x\r\n", "\r\n"))
+			}
+			if rng.IntN(4) == 0 {
+				b.WriteString(pause)
+			}
+		}
+		input := b.String()
+		replies, _, r := play(t, cfg, input, rng.IntN(3)*rng.IntN(40))
+		messages += len(r.messages)
+		checkCalls(t, r.log())
+		replay(t, strings.ReplaceAll(input, pause, ""), replies, r.take())
+	}
+	if messages < 2000 {
+		t.Errorf("only %d messages in %d commands: the sessions test too little", messages, commands)
+	}
+	t.Logf("%d commands, %d messages", commands, messages)
 }
 
 // TestNaive keeps the oracle honest.

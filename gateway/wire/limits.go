@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // limits counts connections, in all and per client, and the octets of messages
@@ -22,7 +23,23 @@ type limits struct {
 
 func (l *limits) init(cfg Config) {
 	l.maxSessions, l.maxPerClient, l.maxMemory = cfg.MaxSessions, cfg.MaxSessionsPerClient, cfg.Memory
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		l.maxSessions = fitting(l.maxSessions, files.Cur)
+	}
 	l.clients = make(map[netip.Prefix]int)
+}
+
+// fitting returns how many sessions there may be when so many are wanted, a
+// negative number meaning all, and there are so many file descriptors. A quarter
+// of them is left to what must be done for sessions: spool files, deliveries,
+// DNS.
+func fitting(sessions int, files uint64) int {
+	most := int(min(files, 1<<30) / 4 * 3)
+	if sessions < 0 || sessions > most {
+		return most
+	}
+	return sessions
 }
 
 // network is what counts as one client: an IPv4 address, or an IPv6 /64, which

@@ -53,6 +53,27 @@ func TestJunk(t *testing.T) {
 	c.do("RCPT TO:<unknown@example.com>", "550 5.1.1")
 	c.do("RCPT TO:<unknown@example.com>", "421 4.7.0")
 	c.expect("")
+
+	c = s.dial(t)
+	c.expect("220")
+	for range 100 {
+		c.do("EHLO refused.example.net", "550 not you")
+	}
+	c.do("EHLO refused.example.net", "421 4.7.0")
+	c.expect("")
+	c = s.session(t)
+	for range 100 {
+		c.do("MAIL FROM:<class@example.net>", "451 4.0.0")
+	}
+	c.do("MAIL FROM:<class@example.net>", "421 4.7.0")
+	c.expect("")
+	c = s.session(t)
+	c.envelope()
+	for range 100 {
+		c.do("BDAT 0", "250")
+	}
+	c.do("BDAT 0", "421 4.7.0")
+	c.expect("")
 }
 
 func TestRecipients(t *testing.T) {
@@ -127,7 +148,7 @@ func TestSessions(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	s := listen(t, wire.Config{Memory: 1 << 20, MaxMessageBytes: 4 << 20}, &recorder{})
+	s := listen(t, wire.Config{Memory: 1 << 20, MaxMessageBytes: 1000_000}, &recorder{})
 	half := strings.Repeat(strings.Repeat("x", 998)+"\r\n", 300)
 	a, b := s.session(t), s.session(t)
 	a.envelope()
@@ -333,6 +354,20 @@ func TestCutMessage(t *testing.T) {
 	}
 }
 
+// TestLinger: a client that is still sending when it is refused can finish its
+// write and read why.
+func TestLinger(t *testing.T) {
+	s := listen(t, wire.Config{}, &recorder{})
+	c := s.session(t)
+	c.send("NOOP\n")
+	for range 5 {
+		time.Sleep(10 * time.Millisecond)
+		c.send(strings.Repeat("more\r\n", 5000))
+	}
+	c.expect("500 5.5.2")
+	c.expect("")
+}
+
 func TestGreetDelay(t *testing.T) {
 	timed(t, wire.Config{GreetDelay: 2 * time.Second}, func(t *testing.T, s *server, c *client) {
 		begin := time.Now()
@@ -477,7 +512,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	for name, cfg := range map[string]wire.Config{"no host name": {}, "bad host name": {Hostname: "a b"}, "negative time": {Hostname: "a.example", BlockTimeout: -1}, "no size": {Hostname: "a.example", MaxMessageBytes: -1}} {
+	for name, cfg := range map[string]wire.Config{"no host name": {}, "bad host name": {Hostname: "a b"}, "negative time": {Hostname: "a.example", BlockTimeout: -1}, "no size": {Hostname: "a.example", MaxMessageBytes: -1}, "little memory": {Hostname: "a.example", MaxMessageBytes: 1 << 20, Memory: 1 << 19}} {
 		if _, err := wire.New(newPipes(), cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -499,6 +534,9 @@ func TestFacts(t *testing.T) {
 	c.expect("220")
 	c.do("HELO one.example.net", "250")
 	c.do("MAIL FROM:<>", "250")
+	c.do("RCPT TO:<b@example.com>", "250")
+	c.do("DATA", "354")
+	c.do("x\r\n.", "250") // its message is not to be had afterwards
 	c.do("EHLO two.example.net", "250")
 	c.do("MAIL FROM:<>", "250")
 	if got, want := <-asked, "192.0.2.9:40000 one.example.net false false 16 true"; got != want {

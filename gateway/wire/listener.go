@@ -16,6 +16,10 @@
 // session must decide; when go-smtp reads again, that command has been
 // answered. Nothing is handed from goroutine to goroutine, so replies cannot
 // change their order.
+//
+// The smtp.Server above wants EnableSMTPUTF8, and no limits, time-outs or TLS of
+// its own. Of the address syntax, see path in address.go: what a session gets
+// from go-smtp has exactly one at sign, and a local part that needs no quotes.
 package wire
 
 import (
@@ -40,7 +44,7 @@ type Config struct {
 	MaxRecipients   int    // recipients of one message (1000)
 	Memory          int64  // octets of messages under way over all sessions (512 MiB)
 
-	MaxSessions          int // open connections (1000)
+	MaxSessions          int // open connections (1000; at most three quarters of the file descriptors)
 	MaxSessionsPerClient int // open connections of one IPv4 address or IPv6 /64 (50)
 	MaxErrors            int // errors that a session may make (20)
 	MaxJunk              int // commands without use (NOOP, RSET, VRFY…) and refused recipients between two messages (100)
@@ -97,8 +101,8 @@ func (cfg Config) defaults() (Config, error) {
 			return cfg, fmt.Errorf("wire: negative %s", name)
 		}
 	}
-	if cfg.MaxMessageBytes < 0 || cfg.Memory < 0 {
-		return cfg, errors.New("wire: message size and memory must have a limit")
+	if cfg.MaxMessageBytes < 0 || cfg.Memory < cfg.MaxMessageBytes+2*leastSpace {
+		return cfg, errors.New("wire: the memory does not hold a message of the greatest size")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -164,7 +168,7 @@ func (l *Listener) Stats() Stats {
 // Accept returns the next connection, always a *Conn. A client over a limit is
 // answered here and never returned. Trouble that may pass, above all a lack of
 // file descriptors, is waited out with growing pauses; an error means that the
-// listener is closed or broken.
+// listener is broken or, if it is net.ErrClosed, that Drain or Close was called.
 func (l *Listener) Accept() (net.Conn, error) {
 	pause := time.Duration(0)
 	for {

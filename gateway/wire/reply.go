@@ -69,10 +69,9 @@ func appendPrintable(b []byte, text string) []byte {
 // the last line only.
 func parseReply(b []byte) (r Reply, ok bool) {
 	b = bytes.TrimSuffix(b, []byte("\r\n"))
-	var text strings.Builder
-	for more := true; more; {
-		var line []byte
-		line, b, more = bytes.Cut(b, []byte("\r\n"))
+	var lines []string // but the last
+	for {
+		line, rest, more := bytes.Cut(b, []byte("\r\n"))
 		if len(line) < 4 {
 			return r, false
 		}
@@ -82,36 +81,33 @@ func parseReply(b []byte) (r Reply, ok bool) {
 		}
 		r.Code = code
 		line = line[4:]
-		if !more {
-			if status, rest, found := bytes.Cut(line, []byte(" ")); found && isStatus(status) {
-				r.Enhanced, line = string(status), rest
-			}
+		if more {
+			lines, b = append(lines, string(line)), rest
+			continue
 		}
-		if text.Len() > 0 {
-			text.WriteByte('\n')
+		if status, text, found := bytes.Cut(line, []byte(" ")); found && isStatus(status) {
+			r.Enhanced, line = string(status), text
 		}
-		text.Write(line)
+		if r.Text = string(line); lines != nil {
+			r.Text = strings.Join(append(lines, r.Text), "\n")
+		}
+		return r, true
 	}
-	r.Text = text.String()
-	return r, true
 }
 
 // isStatus reports whether b is an enhanced status code: class, subject and
 // detail. RFC 3463 section 2
 func isStatus(b []byte) bool {
-	parts := bytes.Split(b, []byte("."))
-	if len(parts) != 3 || len(parts[0]) != 1 {
-		return false
-	}
-	for _, p := range parts {
-		if len(p) == 0 || len(p) > 3 {
+	digits, dots := 0, 0
+	for i, c := range b {
+		switch {
+		case c >= '0' && c <= '9' && digits < 3:
+			digits++
+		case c == '.' && digits > 0 && dots < 2 && (dots > 0 || i == 1):
+			digits, dots = 0, dots+1
+		default:
 			return false
 		}
-		for _, c := range p {
-			if c < '0' || c > '9' {
-				return false
-			}
-		}
 	}
-	return true
+	return dots == 2 && digits > 0
 }

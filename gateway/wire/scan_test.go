@@ -149,7 +149,24 @@ func TestReplyForm(t *testing.T) {
 			t.Errorf("%q is no reply: %+v", bad, r)
 		}
 	}
+	for text, want := range map[string]bool{"5.7.1": true, "2.0.0": true, "4.123.999": true, "5.7": false, "5.7.": false, "55.7.1": false, ".7.1": false, "5..1": false, "5.7.1.": false, "5.7.1234": false, "5.x.1": false, "": false} {
+		if isStatus([]byte(text)) != want {
+			t.Errorf("isStatus(%q) is %v", text, !want)
+		}
+	}
 	if !bytes.Equal(appendPrintable(nil, "a\tb"), []byte("a?b")) {
 		t.Error("control character kept")
+	}
+}
+
+func TestFitting(t *testing.T) {
+	for _, test := range []struct {
+		sessions int
+		files    uint64
+		want     int
+	}{{1000, 1 << 20, 1000}, {1000, 256, 192}, {-1, 1024, 768}, {-1, 1<<64 - 1, 3 << 28}, {0, 1024, 0}} {
+		if got := fitting(test.sessions, test.files); got != test.want {
+			t.Errorf("%d sessions, %d files: %d, want %d", test.sessions, test.files, got, test.want)
+		}
 	}
 }

@@ -84,7 +84,7 @@ type session struct {
 }
 
 func (s *session) Reset()        { s.from, s.to = "", nil; s.r.note("reset") }
-func (s *session) Logout() error { s.r.note("logout"); return nil }
+func (s *session) Logout() error { return nil }
 
 func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	s.r.note("mail %s", from)
@@ -298,22 +298,33 @@ func (c *client) envelope() {
 	c.do("RCPT TO:<b@example.com>", "250 2.1.5")
 }
 
-var testTLS = sync.OnceValue(func() *tls.Config {
+var testTLS = sync.OnceValue(func() *tls.Config { return certificate("mx.example.com") })
+
+// certificate makes a self-signed one.
+func certificate(name string) *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mx.example.com"}, DNSNames: []string{"mx.example.com"},
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
 		panic(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-})
+}
 
-// startTLS encrypts the client's side and says EHLO again.
+// startTLS encrypts the connection and says EHLO again.
 func (c *client) startTLS() *client {
+	c.t.Helper()
+	n := c.encrypt()
+	n.do("EHLO client.example.net", "250")
+	return n
+}
+
+// encrypt encrypts the connection.
+func (c *client) encrypt() *client {
 	c.t.Helper()
 	c.do("STARTTLS", "220 2.0.0")
 	if c.r.Buffered() > 0 {
@@ -323,9 +334,7 @@ func (c *client) startTLS() *client {
 	if err := t.Handshake(); err != nil {
 		c.t.Fatal(err)
 	}
-	n := newClient(c.t, t)
-	n.do("EHLO client.example.net", "250")
-	return n
+	return newClient(c.t, t)
 }
 
 func TestSession(t *testing.T) {
