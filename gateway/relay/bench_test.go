@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,5 +114,49 @@ func BenchmarkMaildir(b *testing.B) {
 				b.Fatalf("%d files, want %d", n, b.N)
 			}
 		})
+	}
+}
+
+// BenchmarkQueue is the way from Put to the sink through a real queue on disk: 20 goroutines put messages of 4 kB, and the time
+// ends when the sink has all of them. The answer: as many messages as were put.
+func BenchmarkQueue(b *testing.B) {
+	s := relaytest.Start(b, relaytest.Script{Quiet: true})
+	r := newRelay(b, nil, s.Addr)
+	q, err := queue.Open(queue.Config{Dir: b.TempDir(), Deliverer: r, MinFree: 1 << 20, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer q.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- q.Run(ctx) }()
+	b.ResetTimer()
+	start := time.Now()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for next.Add(1) <= int64(b.N) {
+				_, err := q.Put(ctx, queue.Draft{Sender: "a@example.com", Recipients: []string{"b@example.org"}, Body: [][]byte{[]byte(benchText)}})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "put/s")
+	for deadline := time.Now().Add(time.Minute); s.Count() < b.N; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("%d messages arrived, want %d", s.Count(), b.N)
+		}
+	}
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "msg/s")
+	b.StopTimer()
+	cancel()
+	<-done
+	if s.Count() != b.N {
+		b.Fatalf("%d messages arrived, want %d", s.Count(), b.N)
 	}
 }

@@ -28,10 +28,11 @@ func Bounce(hostname string) func(*queue.Item, []queue.Recipient) (queue.Draft, 
 		if it.Sender == "" || len(failed) == 0 {
 			return queue.Draft{}, false
 		}
-		if _, _, err := smtpPath(it.Sender); err != nil {
+		sender, _, err := smtpPath(it.Sender)
+		if err != nil {
 			return queue.Draft{}, false
 		}
-		n := &notice{hostname: hostname, item: it, failed: failed, id: queue.NewID()}
+		n := &notice{hostname: hostname, item: it, sender: sender, failed: failed, id: queue.NewID()}
 		for _, r := range failed {
 			if r.Changed.After(n.date) {
 				n.date = r.Changed
@@ -59,6 +60,7 @@ const noticeSubject = "Undelivered mail returned to sender"
 type notice struct {
 	hostname string
 	item     *queue.Item
+	sender   string // as a path
 	failed   []queue.Recipient
 	id       string
 	date     time.Time
@@ -85,7 +87,7 @@ func (n *notice) line(format string, args ...any) {
 func (n *notice) bytes() []byte {
 	boundary := "=_" + n.id + "_" + rand.Text()
 	n.line("From: Mail Delivery System <MAILER-DAEMON@%s>", n.hostname)
-	n.line("To: <%s>", n.item.Sender)
+	n.line("To: <%s>", n.sender)
 	n.line("Subject: %s", noticeSubject)
 	n.line("Date: %s", n.date.Format(time.RFC1123Z))
 	n.line("Message-ID: <%s@%s>", n.id, n.hostname)

@@ -190,6 +190,17 @@ func TestBounceValuesMakeNoLines(t *testing.T) {
 	}
 }
 
+func TestBounceToAnAddressThatNeedsQuotes(t *testing.T) {
+	it := failedItem()
+	it.Sender = "a>, <b c@example.com"
+	d, _ := Bounce("gate.example.net")(it, []queue.Recipient{failure("b@example.org", "550 5.1.1 no")})
+	r := parseReport(t, d)
+	to, err := r.header.AddressList("To")
+	if err != nil || len(to) != 1 || to[0].Address != it.Sender {
+		t.Errorf("to %v, %v", to, err)
+	}
+}
+
 func TestBounceInternational(t *testing.T) {
 	it := failedItem()
 	d, _ := Bounce("gate.example.net")(it, []queue.Recipient{failure("jürgen@example.org", "550 5.6.7 no")})

@@ -105,8 +105,8 @@ func TestStuffer(t *testing.T) {
 			t.Errorf("%.20q: size %d, sent %d", text, m.size, len(end))
 		}
 	}
-	for _, text := range []string{"\n", "\r", "a\rb", "a\nb", "\r\r\n", "\r\n\n", "\n\r\n", "a\r\n\r", "a\x00b", "\r\x00\n", "\x00"} {
-		for _, pad := range []string{"", strings.Repeat("z", 16<<10-1), strings.Repeat("z", 16<<10), strings.Repeat("abc\r\n", 60000)} {
+	for _, text := range []string{"\n", "\r", "a\rb", "a\r" + strings.Repeat("b", 20000), "a\nb", "\r\r\n", "\r\n\n", "\n\r\n", "a\r\n\r", "a\x00b", "\r\x00\n", "\x00"} {
+		for _, pad := range []string{"", strings.Repeat("z", 16<<10-1), strings.Repeat("z", 16<<10-2), strings.Repeat("z", 16<<10), strings.Repeat("abc\r\n", 60000)} {
 			for _, size := range []int{1, 1000, 1 << 20} {
 				out, err := stuffAll(strings.NewReader(pad+text), size, blockLen)
 				if !errors.Is(err, errPoison) {

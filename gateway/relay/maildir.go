@@ -85,7 +85,11 @@ func (m *Maildir) write(ctx context.Context, it *queue.Item, to []queue.Recipien
 	}()
 	w := bufio.NewWriterSize(f, 32<<10)
 	// RFC 5321 section 4.4: final delivery puts the reverse path into a Return-Path line at the top.
-	fmt.Fprintf(w, "Return-Path: <%s>\n", printable(it.Sender))
+	sender, _, pathErr := smtpPath(it.Sender)
+	if pathErr != nil {
+		sender = printable(it.Sender)
+	}
+	fmt.Fprintf(w, "Return-Path: <%s>\n", sender)
 	for _, r := range to {
 		fmt.Fprintf(w, "Delivered-To: %s\n", printable(r.Address))
 	}

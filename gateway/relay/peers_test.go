@@ -17,6 +17,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"spamcatcher/gateway/relay/relaytest"
 	"spamcatcher/queue"
 )
 
@@ -142,6 +143,7 @@ func TestPostfixSinkThatFails(t *testing.T) {
 		{"closes after DATA", []string{"-q", "DATA"}, queue.Deferred, "451 4.4.2"},
 		{"closes after the dot", []string{"-q", "."}, queue.Deferred, "451 4.4.2"},
 		{"421 to RCPT", []string{"-Q", "RCPT"}, queue.Deferred, "421"},
+		{"550 instead of reading", []string{"-A", "0"}, queue.Failed, "550"},
 		{"no ESMTP", []string{"-e"}, queue.Delivered, "250"},
 		{"no PIPELINING", []string{"-p"}, queue.Delivered, "250"},
 		{"no 8BITMIME", []string{"-8"}, queue.Delivered, "250"},
@@ -223,5 +225,61 @@ func TestGoSMTPServer(t *testing.T) {
 		if backend.got[i] != text || backend.from[i] != "a@example.com" {
 			t.Errorf("message %d: from %q, %.100q", i, backend.from[i], backend.got[i])
 		}
+	}
+}
+
+// A real Postfix as the next hop, in its default configuration, which takes a bare LF for a line end: it gets what was sent, with
+// the answers for each recipient, over TLS as it offers it; and nothing that could be smuggled through it leaves.
+func TestPostfix(t *testing.T) {
+	p := relaytest.StartPostfix(t)
+	r := newRelay(t, nil, p.Addr)
+	wanted := map[string]bool{}
+	for i := range 50 {
+		text := fmt.Sprintf("Subject: %d\r\n\r\n.\r\n..x\r\n%s.\r\nend of %d\r\n", i, strings.Repeat("A line of text.\r\n", 10*i), i)
+		_, body, _ := strings.Cut(text, "\r\n\r\n")
+		wanted[strings.ReplaceAll(body, "\r\n", "\n")] = true
+		g := deliver(t, r, text, "b@example.org", "unknown@example.org", "busy@example.org", "d@example.com")
+		if o := outcome(g); !strings.HasPrefix(o[0], "delivered 250 2.0.0 Ok: queued as ") || !strings.HasPrefix(o[1], "failed 550 5.1.1 ") ||
+			!strings.HasPrefix(o[2], "deferred 450 4.2.0 ") || !strings.HasPrefix(o[3], "deferred 454 4.7.1 ") {
+			t.Fatalf("%q", o)
+		}
+	}
+	for _, a := range smugglePrefixes {
+		for _, z := range smuggleSuffixes {
+			text := "Subject: outer\r\n\r\nbody" + a + "." + z + "MAIL FROM:<x@example.test>\r\nRCPT TO:<y@example.org>\r\nDATA\r\nSubject: smuggled\r\n\r\nhello\r\n.\r\n"
+			deliver(t, r, text, "b@example.org")
+		}
+	}
+	const all = 50 + 2
+	var mail []string
+	for deadline := time.Now().Add(15 * time.Second); len(mail) < all; time.Sleep(50 * time.Millisecond) {
+		var err error
+		if mail, err = p.Mail(); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages of %d\n%s", len(mail), all, p.Log())
+		}
+	}
+	outer := 0
+	for _, text := range mail {
+		head, body, _ := strings.Cut(text, "\n\n")
+		if strings.Contains(head, "Subject: smuggled") {
+			t.Errorf("smuggled: %q", text)
+		}
+		if strings.Contains(head, "Subject: outer") {
+			outer++
+			continue
+		}
+		if !wanted[body] {
+			t.Errorf("not what was sent: %.200q", text)
+		}
+		delete(wanted, body)
+	}
+	if outer != 2 || len(wanted) != 0 {
+		t.Errorf("%d of the 72 variants, want 2; %d messages missing", outer, len(wanted))
+	}
+	if log := p.Log(); strings.Contains(log, "<y@example.org>") || strings.Contains(log, "<x@example.test>") {
+		t.Errorf("a smuggled recipient:\n%s", log)
 	}
 }

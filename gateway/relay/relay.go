@@ -53,7 +53,7 @@ type Timeouts struct {
 // Config says how a Relay works. Zero values mean the default in parentheses.
 type Config struct {
 	Hostname   string          // our name in EHLO; needed
-	Servers    func() []string // "host[:port]", port 25 if none; asked for at every attempt; needed. A server named twice gets two shares
+	Servers    func() []string // "host[:port]", port 25 if none; asked for at every attempt, by many goroutines at once; needed. A server named twice gets two shares
 	TLS        TLSMode         // (TLSMay)
 	TLSConfig  *tls.Config     // roots for TLSVerify and client certificates (the system's roots, none); never changed
 	Timeouts   Timeouts        //

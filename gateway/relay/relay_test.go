@@ -125,6 +125,9 @@ func TestDeliver(t *testing.T) {
 		if l := s.Lines(); !reflect.DeepEqual(l, lines) {
 			t.Errorf("commands %q", l)
 		}
+		if n := s.Pipelined(); n != 2 && extensions == nil || n != 0 && extensions != nil {
+			t.Errorf("%d commands pipelined, offered %v", n, extensions == nil)
+		}
 		innocent(t, s)
 	}
 }
@@ -262,6 +265,7 @@ func TestFailover(t *testing.T) {
 		"malformed reply":         {Answer: answers(map[string]string{"MAIL": "2x0 ok"})},
 		"codes differ":            {Answer: answers(map[string]string{"MAIL": "250-ok\r\n550 no"})},
 		"two replies to MAIL":     {Answer: answers(map[string]string{"MAIL": "250 ok\r\n250 ok"})},
+		"one reply too many":      {Answer: answers(map[string]string{"RCPT TO:<c@": "250 ok\r\n554 no"})},
 		"half a reply, then gone": {Answer: answers(map[string]string{"MAIL": relaytest.Drop + "250 o"})},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -368,6 +372,37 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
+func TestOldConnectionsAreNotKept(t *testing.T) {
+	s := relaytest.Start(t, relaytest.Script{})
+	r := newRelay(t, func(c *Config) { c.MaxAge = time.Nanosecond }, s.Addr)
+	deliver(t, r, hello, "b@example.org")
+	deliver(t, r, hello, "b@example.org")
+	if s.Conns() != 2 {
+		t.Errorf("%d connections", s.Conns())
+	}
+}
+
+// The time for a reply is that for all of it, however steadily it trickles in.
+func TestReplyThatTrickles(t *testing.T) {
+	s := relaytest.Start(t, relaytest.Script{Stream: func(line string, w io.Writer) bool {
+		if !strings.HasPrefix(line, "MAIL") {
+			return false
+		}
+		for {
+			if _, err := io.WriteString(w, "250-wait\r\n"); err != nil {
+				return true
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}})
+	r := newRelay(t, func(c *Config) { c.Timeouts.Command = 200 * time.Millisecond }, s.Addr)
+	start := time.Now()
+	got := deliver(t, r, hello, "b@example.org")
+	if d := time.Since(start); got[0].State != queue.Deferred || got[0].Reply != "451 4.4.2 no answer in time" || d > 3*time.Second {
+		t.Errorf("%+v after %v", got, d)
+	}
+}
+
 func TestIdleConnectionsExpire(t *testing.T) {
 	s := relaytest.Start(t, relaytest.Script{})
 	r := newRelay(t, func(c *Config) { c.IdleTime = 30 * time.Millisecond }, s.Addr)
@@ -426,8 +461,16 @@ func TestDeadServerIsAskedLastForAWhile(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	pass := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
-	bad, good := relaytest.Start(t, relaytest.Script{Greeting: "421 no"}), relaytest.Start(t, relaytest.Script{})
-	r := newRelay(t, func(c *Config) { c.Now = clock }, bad.Addr, good.Addr)
+	well := false
+	bad, good := relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasPrefix(line, "EHLO") && !well {
+			return "421 4.3.2 not now"
+		}
+		return ""
+	}}), relaytest.Start(t, relaytest.Script{})
+	r := newRelay(t, func(c *Config) { c.Now, c.IdleTime = clock, time.Nanosecond }, bad.Addr, good.Addr)
 	tries := func() int {
 		before := bad.Conns()
 		for range 4 {
@@ -444,6 +487,19 @@ func TestDeadServerIsAskedLastForAWhile(t *testing.T) {
 	if want := []int{1, 0, 1, 0, 1, 1, 1}; !reflect.DeepEqual(got, want) {
 		t.Errorf("tries %v, want %v", got, want)
 	}
+	// Once it was well, it begins with a short time again.
+	set := func(v bool) { mu.Lock(); well = v; mu.Unlock() }
+	set(true)
+	pass(2 * time.Minute)
+	if n := tries(); n != 2 {
+		t.Errorf("%d of 4 messages by a server that is well again", n)
+	}
+	set(false)
+	got = []int{tries()}
+	pass(11 * time.Second)
+	if got = append(got, tries()); !reflect.DeepEqual(got, []int{1, 1}) {
+		t.Errorf("tries %v", got)
+	}
 	// When all are dead, all are asked.
 	good.Close()
 	if g := deliver(t, r, hello, "b@example.org"); g[0].State != queue.Deferred {
@@ -453,6 +509,89 @@ func TestDeadServerIsAskedLastForAWhile(t *testing.T) {
 	deliver(t, r, hello, "b@example.org")
 	if bad.Conns() != before+1 {
 		t.Error("a list of dead servers was not asked")
+	}
+}
+
+func TestOneOutageIsOneOutage(t *testing.T) {
+	dead := deadAddress(t)
+	r := newRelay(t, nil, dead)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { deliver(t, r, hello, "b@example.org") })
+	}
+	wg.Wait()
+	if p := r.pool.state[dead].pause; p != deadFirst {
+		t.Errorf("dead for %v, want %v", p, deadFirst)
+	}
+}
+
+// A server that does not answer in time, or says 421, is out of service; one that drops a connection need not be.
+func TestWhatMakesAServerDead(t *testing.T) {
+	for name, c := range map[string]struct {
+		script relaytest.Script
+		dead   bool
+	}{
+		"silent":      {relaytest.Script{Answer: answers(map[string]string{"RCPT": relaytest.Hang})}, true},
+		"421":         {relaytest.Script{Answer: answers(map[string]string{"RCPT": "421 closing"})}, true},
+		"421 at last": {relaytest.Script{End: func(relaytest.Message) string { return "421 closing" }}, true},
+		"dropped":     {relaytest.Script{Answer: answers(map[string]string{"RCPT": relaytest.Drop})}, false},
+		"refused":     {relaytest.Script{Answer: answers(map[string]string{"RCPT": "450 no"})}, false},
+	} {
+		s := relaytest.Start(t, c.script)
+		r := newRelay(t, func(c *Config) { c.Timeouts.Command = 200 * time.Millisecond }, s.Addr)
+		if g := deliver(t, r, hello, "b@example.org"); g[0].State != queue.Deferred {
+			t.Errorf("%s: %+v", name, g)
+		}
+		if dead := r.pool.state[s.Addr].pause != 0; dead != c.dead {
+			t.Errorf("%s: dead %v", name, dead)
+		}
+	}
+}
+
+func TestThePoolIsBounded(t *testing.T) {
+	var together sync.WaitGroup
+	together.Add(5)
+	s := relaytest.Start(t, relaytest.Script{End: func(relaytest.Message) string {
+		together.Done()
+		together.Wait() // five connections at the same time
+		return ""
+	}})
+	r := newRelay(t, func(c *Config) { c.MaxIdle = 2 }, s.Addr)
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() { deliver(t, r, hello, "b@example.org") })
+	}
+	wg.Wait()
+	if n := len(r.pool.state[s.Addr].idle); n != 2 || s.Conns() != 5 {
+		t.Errorf("%d idle of %d connections, want 2 of 5", n, s.Conns())
+	}
+}
+
+// A connection in use while its server leaves the list is not kept.
+func TestServerLeavesTheListMeanwhile(t *testing.T) {
+	other := relaytest.Start(t, relaytest.Script{})
+	var mu sync.Mutex
+	var list []string
+	var r *Relay
+	s := relaytest.Start(t, relaytest.Script{End: func(relaytest.Message) string {
+		mu.Lock()
+		list = []string{other.Addr}
+		mu.Unlock()
+		deliver(t, r, hello, "c@example.org")
+		return ""
+	}})
+	list = []string{s.Addr}
+	r = newRelay(t, func(c *Config) {
+		c.IdleTime = time.Hour
+		c.Servers = func() []string { mu.Lock(); defer mu.Unlock(); return list }
+	})
+	want(t, deliver(t, r, hello, "b@example.org"), "delivered 250 2.0.0 ok queued")
+	deadline := time.Now().Add(5 * time.Second)
+	for l := s.Lines(); l[len(l)-1] != "QUIT"; l = s.Lines() {
+		if time.Now().After(deadline) {
+			t.Fatalf("no QUIT in %q", l)
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -574,6 +713,44 @@ func TestReplyToTheDotIsAwaitedAtTheEnd(t *testing.T) {
 	}})
 	it := item(hello, "b@example.org")
 	want(t, newRelay(t, nil, s.Addr).Deliver(ctx, it, strings.NewReader(hello)), "delivered 250 2.0.0 ok queued")
+}
+
+// watched notes the deadlines that are set.
+type watched struct {
+	net.Conn
+	until time.Time
+}
+
+func (w *watched) SetDeadline(t time.Time) error { w.until = t; return nil }
+
+func TestDeadlinesAfterTheEnd(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		ended time.Time
+		final bool
+		want  time.Time
+	}{{time.Time{}, false, now.Add(time.Minute)}, {now, false, now}, {now, true, now.Add(endGrace)}, {now.Add(time.Hour), true, now.Add(time.Minute)}} {
+		w := &watched{}
+		(&conn{net: w, ended: c.ended, final: c.final}).arm(time.Minute)
+		if d := w.until.Sub(c.want); d < 0 || d > time.Second {
+			t.Errorf("%+v: deadline is %v away from %v", c, d, c.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, final := range []bool{false, true} {
+		w := &watched{}
+		c := &conn{net: w, final: final}
+		c.bind(ctx)
+		for ended := false; !ended; time.Sleep(time.Millisecond) {
+			c.mu.Lock()
+			ended = !c.ended.IsZero()
+			c.mu.Unlock()
+		}
+		if d := w.until.Sub(time.Now()); (d > endGrace/2) != final {
+			t.Errorf("final %v: deadline in %v", final, d)
+		}
+	}
 }
 
 func TestNewRefusesBadConfigurations(t *testing.T) {

@@ -155,14 +155,19 @@ func quitAll(conns []*conn) {
 	wg.Wait()
 }
 
-// down marks a server as dead for a while, longer each time in a row.
+// down marks a server as dead for a while, longer each time in a row. Many attempts that find the same at the same time are one time.
 func (r *Relay) down(s *server, f *fault) {
 	if !f.down {
 		return
 	}
+	now := r.cfg.Now()
 	s.mu.Lock()
+	if now.Before(s.deadUntil) {
+		s.mu.Unlock()
+		return
+	}
 	s.pause = min(max(2*s.pause, deadFirst), deadMax)
-	s.deadUntil = r.cfg.Now().Add(s.pause)
+	s.deadUntil = now.Add(s.pause)
 	pause := s.pause
 	s.mu.Unlock()
 	r.cfg.Log.Warn("server is down", "server", s.address, "reply", f.reply, "pause", pause)

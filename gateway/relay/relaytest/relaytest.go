@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,7 @@ type Server struct {
 	listener net.Listener
 	conns    atomic.Int64
 	count    atomic.Int64
+	groups   atomic.Int64
 
 	mu       sync.Mutex
 	open     map[net.Conn]bool
@@ -120,6 +122,9 @@ func (s *Server) Count() int { return int(s.count.Load()) }
 
 // Conns returns how many connections were made.
 func (s *Server) Conns() int { return int(s.conns.Load()) }
+
+// Pipelined returns how many commands came with the next one right behind.
+func (s *Server) Pipelined() int { return int(s.groups.Load()) }
 
 // Lines returns all command lines of all connections in the order of arrival.
 func (s *Server) Lines() []string {
@@ -223,6 +228,14 @@ func (x *session) command() bool {
 		x.server.offence("command %q", raw)
 	}
 	sc := &x.server.script
+	verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
+	if x.in.Buffered() > 0 {
+		x.server.groups.Add(1)
+		// RFC 2920 section 3.1: a client may send several commands only if PIPELINING was offered, and these only as the last.
+		if last := verb == "EHLO" || verb == "HELO" || verb == "DATA" || verb == "STARTTLS" || verb == "QUIT"; last || !x.pipelining() {
+			x.server.offence("more than %q at once", line)
+		}
+	}
 	if !sc.Quiet {
 		x.server.mu.Lock()
 		x.server.lines = append(x.server.lines, line)
@@ -235,7 +248,6 @@ func (x *session) command() bool {
 	if sc.Answer != nil {
 		answer = sc.Answer(line)
 	}
-	verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
 	usual := x.usual(verb)
 	good := answer == "" || answer[0] == '2' || answer[0] == '3'
 	if answer == "" {
@@ -262,6 +274,10 @@ func (x *session) command() bool {
 		return x.data()
 	}
 	return true
+}
+
+func (x *session) pipelining() bool {
+	return x.server.script.Extensions == nil || slices.Contains(x.server.script.Extensions, "PIPELINING")
 }
 
 // usual returns the answer of a server that is in good health.
