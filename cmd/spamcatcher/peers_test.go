@@ -86,104 +86,6 @@ func TestRoundRobinWithADeadServer(t *testing.T) {
 	}
 }
 
-// postfix starts a Postfix of its own in a temporary directory, which takes
-// mail for known@virtual.example into a Maildir and knows no other recipient.
-func postfix(t *testing.T, settings ...string) (address, maildir string) {
-	t.Helper()
-	need(t, "postfix", "postconf")
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: Postfix can be started by root only")
-	}
-	// Not t.TempDir: Postfix leaves its daemons a moment to end.
-	base, err := os.MkdirTemp("", "postfix-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, spool, data, boxes := filepath.Join(base, "etc"), filepath.Join(base, "spool"), filepath.Join(base, "data"), filepath.Join(base, "boxes")
-	for _, dir := range []string{config, spool, data, boxes} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(base, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("chown", "postfix", data).CombinedOutput(); err != nil {
-		t.Fatalf("chown: %s", out)
-	}
-	if out, err := exec.Command("chown", "nobody", boxes).CombinedOutput(); err != nil {
-		t.Fatalf("chown: %s", out)
-	}
-	address = closedPort(t)
-	nobody, err := exec.Command("id", "-u", "nobody").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid := strings.TrimSpace(string(nobody))
-	main := []string{
-		"compatibility_level = 3.6",
-		"queue_directory = " + spool,
-		"data_directory = " + data,
-		"maillog_file = " + filepath.Join(base, "log"),
-		"maillog_file_prefixes = " + base,
-		"myhostname = inner.virtual.example",
-		"mydestination =",
-		"inet_interfaces = loopback-only",
-		"inet_protocols = ipv4",
-		"smtpd_relay_restrictions = reject_unauth_destination",
-		"virtual_mailbox_domains = virtual.example",
-		"virtual_mailbox_maps = inline:{ known@virtual.example=known/ }",
-		"virtual_mailbox_base = " + boxes,
-		"virtual_minimum_uid = 1",
-		"virtual_uid_maps = static:" + uid,
-		"virtual_gid_maps = static:" + uid,
-		"alias_maps =", "alias_database =",
-		"default_database_type = texthash",
-	}
-	if err := os.WriteFile(filepath.Join(config, "main.cf"), []byte(strings.Join(append(main, settings...), "\n")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	master := address + " inet n - n - - smtpd\n" + `pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-tlsmgr unix - - n 1000? 1 tlsmgr
-postlog unix-dgram n - n - 1 postlogd
-`
-	if err := os.WriteFile(filepath.Join(config, "master.cf"), []byte(master), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	control := func(verb string) ([]byte, error) {
-		return exec.Command("/usr/sbin/postfix", "-c", config, verb).CombinedOutput()
-	}
-	if out, err := control("start"); err != nil {
-		t.Fatalf("starting Postfix: %v\n%s", err, out)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(base, "log"))
-			t.Logf("Postfix's log:\n%s", log)
-		}
-		if out, err := control("stop"); err != nil {
-			t.Errorf("stopping Postfix: %v\n%s", err, out)
-		}
-		os.RemoveAll(base)
-	})
-	waitFor(t, "Postfix", func() bool { return accepts(address) })
-	return address, filepath.Join(boxes, "known", "new")
-}
-
 // TestOneRecipientRefusedDownstream: behind the gateway a real Postfix takes
 // one of two recipients. That one gets the mail once; the sender hears of the
 // other, by way of the same Postfix.
@@ -193,37 +95,33 @@ func TestOneRecipientRefusedDownstream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, maildir := postfix(t, "relayhost = ["+host+"]:"+port, "smtpd_relay_restrictions = permit_mynetworks, reject")
+	next := relaytest.StartPostfix(t, "relayhost = ["+host+"]:"+port, "mynetworks = 127.0.0.0/8", "smtpd_relay_restrictions = permit_mynetworks, reject")
 	state := t.TempDir()
-	p := start(t, state, "", "--relay", next)
-	if err := send(p.address, "sender@example.org", []string{"known@virtual.example", "unknown@virtual.example"}, goodMessage); err != nil {
+	p := start(t, state, "", "--relay", next.Addr)
+	if err := send(p.address, "sender@outside.example", []string{"known@example.org", "unknown@example.org"}, goodMessage); err != nil {
 		t.Fatal(err)
 	}
-	copies := func() []string {
-		files, err := filepath.Glob(filepath.Join(maildir, "*"))
+	mail := func() []string {
+		all, err := next.Mail()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return files
+		return all
 	}
-	waitFor(t, "the mail in Postfix's Maildir", func() bool { return len(copies()) > 0 })
-	text, err := os.ReadFile(copies()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(text, []byte("X-SpamCatcher-Score: ")) || !bytes.Contains(text, []byte("the drawings of the second floor")) {
+	waitFor(t, "the mail in Postfix's mailbox", func() bool { return len(mail()) > 0 })
+	if text := mail()[0]; !strings.Contains(text, "X-SpamCatcher-Score: ") || !strings.Contains(text, "the drawings of the second floor") {
 		t.Errorf("Postfix delivered\n%s", text)
 	}
 	waitFor(t, "the bounce outside", func() bool { return outside.Count() == 1 })
 	bounce := outside.Messages()[0]
-	if !strings.Contains(bounce.From, "<>") || !strings.Contains(strings.Join(bounce.To, " "), "sender@example.org") || !strings.Contains(bounce.Text(), "unknown@virtual.example") {
+	if !strings.Contains(bounce.From, "<>") || !strings.Contains(strings.Join(bounce.To, " "), "sender@outside.example") || !strings.Contains(bounce.Text(), "unknown@example.org") {
 		t.Errorf("bounce from %s to %s:\n%s", bounce.From, bounce.To, bounce.Text())
 	}
 	waitFor(t, "an empty queue", func() bool {
 		out, _, _ := cli(t, "", "queue", "list", "--state", state)
 		return strings.HasSuffix(out, "\n0 in the queue\n")
 	})
-	if n := len(copies()); n != 1 {
+	if n := len(mail()); n != 1 {
 		t.Errorf("%d copies for the known recipient", n)
 	}
 }
