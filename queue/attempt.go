@@ -92,6 +92,7 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 	after.Crashes = 0
 	after.Tried = now
 	expired := !now.Before(after.Expires) // and it was tried just now
+	most := max(40, min(maxReply, replyBytes/len(after.Recipients)))
 	var failed []Recipient
 	i := 0
 	for n := range after.Recipients {
@@ -99,10 +100,7 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 		if r.State.Final() {
 			continue
 		}
-		res := Result{State: Deferred, Reply: "451 4.3.0 no result"}
-		if i < len(results) {
-			res = results[i]
-		}
+		res := resultOf(results, i, r.Address)
 		i++
 		if !res.State.Final() {
 			res.State = Deferred
@@ -111,17 +109,18 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 			res.State = Failed
 			res.Reply = "554 5.4.7 delivery time expired; last reply: " + res.Reply
 		}
-		r.State, r.Server, r.Changed = res.State, cut(res.Server), now
-		r.Reply = cut(res.Reply)
+		r.State, r.Server, r.Changed = res.State, cut(res.Server, most/4), now
+		r.Reply = cut(res.Reply, most)
 		r.Attempts++
 		if r.State == Failed {
 			failed = append(failed, *r)
 		}
 	}
 	done := len(after.Pending()) == 0
-	if after.Next = stamp(now.Add(q.cfg.Retry(after.Attempts))); after.Next.After(after.Expires) && now.Before(after.Expires) {
+	if after.Next = stamp(now.Add(q.cfg.Retry(after.Attempts))); after.Next.After(after.Expires) {
 		after.Next = after.Expires
 	}
+	q.report(e, &after)
 	bounce := q.bounce(&after, failed)
 	if bounce.err != nil {
 		q.log.Error("no notification could be made; the item is held", "id", e.ID, "from", e.Sender, "error", bounce.err)
@@ -167,14 +166,36 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 	})
 }
 
-// cut bounds a text that came from outside.
-func cut(s string) string {
-	const most = 1000
-	if len(s) > most {
-		return s[:most]
+// resultOf returns the result for the i'th pending recipient. One that names another recipient is not taken for it.
+func resultOf(results []Result, i int, address string) Result {
+	if i < len(results) && (results[i].Recipient == "" || results[i].Recipient == address) {
+		return results[i]
 	}
-	return s
+	for _, r := range results {
+		if r.Recipient == address {
+			return r
+		}
+	}
+	return Result{State: Deferred, Reply: "451 4.3.0 no result"}
 }
+
+// report writes one line for each recipient that e's attempt tried.
+func (q *Queue) report(e *entry, after *Item) {
+	for n, r := range after.Recipients {
+		if !e.Recipients[n].State.Final() {
+			q.log.Info("attempt", "id", e.ID, "from", e.Sender, "to", r.Address, "state", r.State.String(), "server", r.Server, "reply", r.Reply, "attempt", after.Attempts)
+		}
+	}
+}
+
+// Replies come from outside and must fit into one index transaction, however many recipients an item has.
+const (
+	maxReply   = 500
+	replyBytes = 300 << 10
+)
+
+// cut bounds a text to most bytes.
+func cut(s string, most int) string { return s[:min(len(s), most)] }
 
 // notice is the notification that recipients failed, if there is to be one.
 type notice struct {

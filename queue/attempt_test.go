@@ -256,6 +256,77 @@ func TestFlushAndFilter(t *testing.T) {
 	}
 }
 
+// TestResultsInAnotherOrder names the recipients: each gets its own result, and one that is not named gets none.
+func TestResultsInAnotherOrder(t *testing.T) {
+	q := open(t, Config{Dir: t.TempDir(), Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		return []Result{{Recipient: "b@example.com", State: Deferred, Reply: "450 b"}, {Recipient: "a@example.com", State: Delivered, Reply: "250 a"}, {Recipient: "x@example.com", State: Delivered, Reply: "250 x"}}
+	})})
+	put(t, q, Draft{ID: "m", Recipients: []string{"a@example.com", "b@example.com", "c@example.com"}})
+	run(t, q)
+	wait(t, "an attempt", func() bool { it, _ := q.Get("m"); return it.Attempts == 1 })
+	it, _ := q.Get("m")
+	if r := it.Recipients; r[0].Reply != "250 a" || r[1].Reply != "450 b" || r[2].State != Deferred || r[2].Reply != "451 4.3.0 no result" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestDueAgainWhileActive has no pause at all and a clock that stands: the item is due again before its job has ended.
+func TestDueAgainWhileActive(t *testing.T) {
+	clk := newClock()
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Retry: func(int) time.Duration { return 0 },
+		Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+			if it.Attempts < 20 {
+				return all(it, Deferred, "450 later")
+			}
+			return all(it, Delivered, "250 ok")
+		})})
+	put(t, q, draft("m"))
+	run(t, q)
+	wait(t, "twenty attempts", func() bool { return len(list(t, q, Filter{})) == 0 })
+}
+
+// TestManyRecipientsLongReplies has as many recipients and as long replies as there can be: they are recorded all the same.
+func TestManyRecipientsLongReplies(t *testing.T) {
+	q := open(t, Config{Dir: t.TempDir(), Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) (rs []Result) {
+		for range it.Pending() {
+			rs = append(rs, Result{State: Deferred, Reply: "450 " + strings.Repeat("x", 5000), Server: strings.Repeat("s", 5000)})
+		}
+		return rs
+	})})
+	d := Draft{ID: "m"}
+	for i := range maxAddress {
+		d.Recipients = append(d.Recipients, fmt.Sprintf("some.body.with.a.name.of.30%d@example.com", i)[:40])
+	}
+	put(t, q, d)
+	run(t, q)
+	wait(t, "an attempt", func() bool { it, _ := q.Get("m"); return it.Attempts == 1 })
+	it, _ := q.Get("m")
+	if r := it.Recipients[maxAddress-1]; !strings.HasPrefix(r.Reply, "450 xxx") || r.State != Deferred || q.broken() != nil {
+		t.Errorf("%+v, %v", r, q.broken())
+	}
+}
+
+// TestCloseWhileListing closes the queue from elsewhere while List's callback uses it.
+func TestCloseWhileListing(t *testing.T) {
+	q := open(t, Config{Dir: t.TempDir()})
+	put(t, q, draft("a"), draft("b"))
+	closed := make(chan error, 1)
+	err := q.List(context.Background(), Filter{}, func(it *Item) bool {
+		go func() { closed <- q.Close() }()
+		wait(t, "Close has begun", q.users.over)
+		if err := q.Delete(it.ID); !errors.Is(err, ErrClosed) {
+			t.Errorf("Delete: %v", err)
+		}
+		return true
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("List: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 func TestPanicIsDeferred(t *testing.T) {
 	log := &logbook{}
 	q := open(t, Config{Dir: t.TempDir(), Log: log.logger(), Deliverer: deliverFunc(func(context.Context, *Item, io.ReadSeeker) []Result { panic("kaput") })})

@@ -46,7 +46,7 @@ func openIndex(dir string, log *slog.Logger) (*badger.DB, error) {
 		WithLogger(badgerLog{log})
 	db, err := openBadger(o)
 	if err != nil {
-		// dgraph-io/badger #2207: after a cut, a log file of length zero makes the first Open fail and the second succeed.
+		// A known fault of Badger (its issue 2207): after a cut, a log file of length zero makes the first Open fail and the second succeed.
 		log.Warn("index did not open, trying once more", "dir", dir, "error", err)
 		removeEmptyLogs(dir)
 		db, err = openBadger(o)

@@ -45,7 +45,7 @@ func (s State) String() string {
 type Draft struct {
 	ID         string            // unique: 1 to 64 letters, digits, '.', '_', '-', not beginning with '.'; "" = made by Put
 	Sender     string            // reverse path; "" = null sender
-	Recipients []string          // forward paths, at least one
+	Recipients []string          // forward paths, 1 to 5,000
 	Body       [][]byte          // the message as it goes out, in pieces that are written one after the other
 	UTF8       bool              // the message needs SMTPUTF8 (RFC 6531)
 	EightBit   bool              // the message was declared BODY=8BITMIME (RFC 6152)
@@ -87,7 +87,7 @@ type Recipient struct {
 	Address  string
 	State    State
 	Attempts int       // attempts that had a result for this recipient
-	Reply    string    // the last reply, e.g. "450 4.2.0 mailbox busy"; "" = none yet
+	Reply    string    // the last reply, e.g. "450 4.2.0 mailbox busy", at most 500 bytes of it; "" = none yet
 	Server   string    // who gave the reply; "" = unknown
 	Changed  time.Time // when State or Reply was last set
 }

@@ -18,11 +18,10 @@ type (
 
 // view reads the index.
 func (q *Queue) view(f func(*badger.Txn) error) error {
-	q.closing.RLock()
-	defer q.closing.RUnlock()
-	if q.closed {
+	if !q.users.enter() {
 		return ErrClosed
 	}
+	defer q.users.leave()
 	return q.db.View(f)
 }
 
@@ -45,7 +44,8 @@ func (f *Filter) match(it *Item) bool {
 }
 
 // List calls each for every item that matches f, in the order of ids (those of NewID: oldest first), until it returns
-// false. It reads the index only, at one moment, with memory for one item however many there are.
+// false. It reads the index only, at one moment, with memory for one item however many there are. each may use the queue
+// but must not close it.
 func (q *Queue) List(ctx context.Context, f Filter, each func(*Item) bool) error {
 	err := q.view(func(txn *badger.Txn) error {
 		if f.ID != "" {
@@ -67,6 +67,9 @@ func (q *Queue) List(ctx context.Context, f Filter, each func(*Item) bool) error
 		for it.Rewind(); it.Valid(); it.Next() {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if q.users.over() {
+				return ErrClosed
 			}
 			var err error
 			if v, err = it.Item().ValueCopy(v); err != nil {
@@ -168,7 +171,7 @@ func (q *Queue) Hold(reason string, ids ...string) error {
 	}
 	for _, id := range ids {
 		o := q.change(id, func(e *entry) error {
-			e.Hold, e.Next = reason, time.Time{}
+			e.Hold, e.Next = cut(reason, maxReply), time.Time{}
 			return nil
 		})
 		if err := q.doMarking(o, id, markHeld); err != nil {

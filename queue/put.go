@@ -18,6 +18,7 @@ const (
 	maxPending = 512
 	maxRecord  = 256 << 10 // envelope of one item: recipients, note
 	maxNote    = 16 << 10
+	maxAddress = 5000 // recipients of one item
 )
 
 // errStale: what was to be changed has changed meanwhile; nothing was done.
@@ -27,7 +28,7 @@ var errStale = errors.New("queue: item has changed")
 // the index. All ops that wait share one fdatasync and (as far as they fit) one index commit.
 type op struct {
 	records []*record // to be appended to the spool and, if apply succeeds, indexed
-	adds    bool      // it brings new mail: refused below MinFree already
+	moves   bool      // the records are copies: apply indexes them itself
 	need    int64     // bytes that must be free
 	size    int       // about how many bytes it changes in the index
 	ids     []string  // ids of records that must not exist yet
@@ -44,7 +45,7 @@ func (q *Queue) Put(ctx context.Context, drafts ...Draft) ([]string, error) {
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	o := &op{adds: true, need: q.cfg.MinFree}
+	o := &op{need: q.cfg.MinFree}
 	ids := make([]string, len(drafts))
 	for i, d := range drafts {
 		r, err := q.prepare(d)
@@ -53,6 +54,7 @@ func (q *Queue) Put(ctx context.Context, drafts ...Draft) ([]string, error) {
 		}
 		ids[i] = r.it.ID
 		o.add(r)
+		o.need += r.length()
 	}
 	if o.size > 2*maxRecord {
 		return nil, fmt.Errorf("putting into the queue: %d drafts with envelopes of %d KiB at once", len(drafts), o.size>>10)
@@ -72,8 +74,8 @@ func (q *Queue) prepare(d Draft) (*record, error) {
 	if err := checkID(d.ID); err != nil {
 		return nil, err
 	}
-	if len(d.Recipients) == 0 {
-		return nil, fmt.Errorf("draft %s: no recipients", d.ID)
+	if n := len(d.Recipients); n == 0 || n > maxAddress {
+		return nil, fmt.Errorf("draft %s: %d recipients, must be 1 to %d", d.ID, n, maxAddress)
 	}
 	it := &Item{ID: d.ID, Sender: d.Sender, Received: now, Next: now, Expires: now.Add(q.cfg.Lifetime), Hold: d.Hold,
 		UTF8: d.UTF8, EightBit: d.EightBit, Note: d.Note, Recipients: make([]Recipient, len(d.Recipients))}
@@ -109,16 +111,14 @@ func (q *Queue) do(ctx context.Context, o *op) error {
 	if err := q.broken(); err != nil {
 		return err
 	}
-	q.closing.RLock()
-	if q.closed {
-		q.closing.RUnlock()
+	if !q.users.enter() {
 		return ErrClosed
 	}
 	select {
 	case q.ops <- o:
-		q.closing.RUnlock()
+		q.users.leave()
 	case <-ctx.Done():
-		q.closing.RUnlock()
+		q.users.leave()
 		return ctx.Err()
 	}
 	select {
@@ -266,7 +266,7 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			}
 		}
 		for _, r := range o.records {
-			if refused != nil || err != nil {
+			if refused != nil || err != nil || o.moves {
 				break
 			}
 			err = t.put(nil, &entry{r.it, r.place})

@@ -42,10 +42,10 @@ type Deliverer interface {
 type Config struct {
 	Dir       string                          // the queue's own directory; made if absent (mode 0700)
 	Deliverer Deliverer                       // who delivers; needed by Run only
-	Workers   int                             // attempts at the same time (20)
+	Workers   int                             // attempts at the same time (20); one recipient domain gets at most three quarters of them
 	Lifetime  time.Duration                   // how long delivery is tried (192 h)
 	Retry     func(attempt int) time.Duration // pause after attempt 1, 2, … (1 min doubling to 1 h, ±20 %)
-	MinFree   int64                           // bytes that must stay free on the file system of Dir (128 MiB)
+	MinFree   int64                           // bytes that must stay free on the file system of Dir (128 MiB); below 48 MiB a full disk may kill the process
 	Grace     time.Duration                   // how long Run waits for attempts under way when it ends (30 s)
 	// Bounce makes the notification for recipients that failed for good; false = none is to be sent (null sender).
 	// nil = never one. It is put into the queue before the failure is recorded.
@@ -77,8 +77,7 @@ type Queue struct {
 
 	ops       chan *op
 	committed chan struct{} // closed when the committer has ended
-	closing   sync.RWMutex  // held for reading while db or ops are in use
-	closed    bool
+	users     users         // of db and ops
 	broke     atomic.Pointer[error]
 	panics    atomic.Int64 // of Deliverer and Bounce
 }
@@ -168,14 +167,10 @@ func lockDir(dir string) (*os.File, error) {
 // crash, and locked until the process ends; nothing is lost by that.
 func (q *Queue) Close() error {
 	q.sched.stop()
-	q.closing.Lock()
-	if q.closed {
-		q.closing.Unlock()
+	if !q.users.end() {
 		return nil
 	}
-	q.closed = true
 	close(q.ops)
-	q.closing.Unlock()
 	<-q.committed
 	err := q.spool.seal()
 	if full := q.room(closeRoom); errors.Is(full, ErrFull) {
@@ -206,4 +201,54 @@ func (q *Queue) breakDown(err error) error {
 		q.log.Error("queue storage failed; nothing more is taken or attempted until it is opened again", "dir", q.cfg.Dir, "error", err)
 	}
 	return q.broken()
+}
+
+// users counts those who use what Close takes away. Unlike a RWMutex it may be entered twice (by List's callback), and
+// refuses rather than blocks when the end has come.
+type users struct {
+	mu    sync.Mutex
+	n     int
+	ended bool
+	gone  chan struct{} // closed when the last has left after the end
+}
+
+// enter reports whether there is still something to use; each success must be followed by leave.
+func (u *users) enter() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended {
+		return false
+	}
+	u.n++
+	return true
+}
+
+func (u *users) leave() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n--; u.ended && u.n == 0 {
+		close(u.gone)
+	}
+}
+
+func (u *users) over() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ended
+}
+
+// end lets nobody in any more and waits until all have left; false if it was called before.
+func (u *users) end() bool {
+	u.mu.Lock()
+	if u.ended {
+		u.mu.Unlock()
+		return false
+	}
+	u.ended, u.gone = true, make(chan struct{})
+	if u.n == 0 {
+		close(u.gone)
+	}
+	u.mu.Unlock()
+	<-u.gone
+	return true
 }

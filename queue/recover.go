@@ -13,7 +13,8 @@ import (
 
 const (
 	maxCrashes   = 3
-	clockSlack   = time.Hour // stamps further in the future than this mean that the clock went back
+	lastChance   = 10 * time.Second // pause before the attempt that decides: a process that dies of something else sooner does not make it count
+	clockSlack   = time.Hour        // stamps further in the future than this mean that the clock went back
 	reasonPoison = "the process died in three attempts in a row"
 )
 
@@ -147,14 +148,39 @@ func (q *Queue) inspect(e *entry, now time.Time, under bool) {
 		if e.Crashes >= maxCrashes && e.Hold == "" {
 			q.log.Error("a message is held because the process died in each of its last attempts", "id", e.ID, "from", e.Sender)
 			e.Hold, e.Next = reasonPoison, time.Time{}
+		} else if later := now.Add(lastChance); e.Crashes == maxCrashes-1 && e.Hold == "" && e.Next.Before(later) {
+			e.Next = later
 		}
 	}
-	if e.Received.After(now.Add(clockSlack)) || e.Tried.After(now.Add(clockSlack)) {
-		q.log.Warn("an item's stamps lie in the future: the clock was set back; its times begin anew", "id", e.ID, "received", e.Received, "tried", e.Tried)
-		e.Received, e.Expires, e.Tried = now, now.Add(q.cfg.Lifetime), time.Time{}
-		if e.Hold == "" {
-			e.Next = now
+	q.rejuvenate(e, now)
+}
+
+// rejuvenate lets an item's times begin anew if they lie in the future, because the clock was set back: else it would
+// not be due for as long as the clock was wrong.
+func (q *Queue) rejuvenate(e *entry, now time.Time) bool {
+	limit := now.Add(clockSlack)
+	if !e.Received.After(limit) && !e.Tried.After(limit) {
+		return false
+	}
+	q.log.Warn("an item's stamps lie in the future: the clock was set back; its times begin anew", "id", e.ID, "received", e.Received, "tried", e.Tried)
+	e.Received, e.Expires, e.Tried = now, now.Add(q.cfg.Lifetime), time.Time{}
+	if e.Hold == "" {
+		e.Next = now
+	}
+	return true
+}
+
+// clockWentBack does that for every item while the queue runs.
+func (q *Queue) clockWentBack(now time.Time) {
+	q.log.Warn("the clock was set back", "now", now)
+	_, err := q.changeAll(Filter{}, func(e *entry) error {
+		if !q.rejuvenate(e, now) {
+			return errStale
 		}
+		return nil
+	})
+	if err != nil {
+		q.log.Error("items could not be adapted to the clock", "error", err)
 	}
 }
 
@@ -179,6 +205,7 @@ func (q *Queue) adopt() error {
 		if from >= wholeSegment {
 			continue
 		}
+		whole := true // nothing but records and zeros
 		end, err := q.spool.scan(n, from, func(f found) error {
 			if !f.whole && !rebuild {
 				q.log.Info("a record was being written when the process died; it was never acknowledged", "id", f.it.ID, "segment", n, "offset", f.place.off)
@@ -193,6 +220,7 @@ func (q *Queue) adopt() error {
 			}
 			return err
 		}, func(off, length int64) {
+			whole = false
 			if rebuild {
 				damaged++
 				q.log.Error("bytes in the spool are not readable as a message", "segment", q.spool.path(n), "offset", off, "length", length)
@@ -201,18 +229,21 @@ func (q *Queue) adopt() error {
 			}
 		})
 		if errors.Is(err, errDamaged) {
+			whole = false
+			q.log.Error("a segment of the spool cannot be read", "segment", q.spool.path(n), "error", err)
 			if rebuild {
 				damaged++
-				q.log.Error("a segment of the spool cannot be read; it is left where it is", "segment", q.spool.path(n), "error", err)
-				q.spool.segs[n].items++ // nobody knows what is in it: never removed
 			}
-			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			return err
 		}
-		q.spool.segs[n].used = end
-		os.Truncate(q.spool.path(n), end) // gives back what was allocated ahead
+		if !whole && rebuild {
+			q.keep(n)
+		}
+		if whole {
+			q.spool.segs[n].used = end
+			os.Truncate(q.spool.path(n), end) // gives back what was allocated ahead
+		}
 	}
 	if err := w.set([]byte(endKey), encodeEnd(q.spool.last, wholeSegment)); err != nil {
 		return err
@@ -227,6 +258,20 @@ func (q *Queue) adopt() error {
 		q.spool.removeIfDead(n)
 	}
 	return nil
+}
+
+// keep saves a segment with unreadable bytes from being removed with its last item: a person may find more in it.
+func (q *Queue) keep(n uint64) {
+	dir := filepath.Join(q.cfg.Dir, "damaged")
+	err := makeDir(dir)
+	if err == nil {
+		err = os.Link(q.spool.path(n), filepath.Join(dir, filepath.Base(q.spool.path(n))))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		q.log.Error("the segment could not be kept", "segment", q.spool.path(n), "error", err)
+		return
+	}
+	q.log.Error("the segment is kept until somebody removes it", "segment", q.spool.path(n), "kept", dir)
 }
 
 // adoptRecord makes an item of a record that the index does not know, unless its marks say that it is finished.

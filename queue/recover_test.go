@@ -261,6 +261,12 @@ func TestRebuildFromDamagedSpool(t *testing.T) {
 	if n := strings.Count(log.String(), "not readable as a message"); n != 2 {
 		t.Errorf("%d losses reported:\n%s", n, log)
 	}
+	if err := q.Delete("m0", "m2", "m3", "m5"); err != nil {
+		t.Error(err)
+	}
+	if kept := files(t, dir, "damaged/*.seg"); len(kept) != 1 {
+		t.Errorf("kept %q", kept)
+	}
 }
 
 // TestUnindexedRecordIsAdopted has whole and torn records in the spool that the index has never heard of, as after a
@@ -297,11 +303,12 @@ func TestUnindexedRecordIsAdopted(t *testing.T) {
 
 // TestPoison dies in the attempts of one item while others are under way: it is held after the third time, they are not.
 func TestPoison(t *testing.T) {
-	dir := t.TempDir()
-	q := open(t, Config{Dir: dir})
+	dir, clk := t.TempDir(), newClock()
+	q := open(t, Config{Dir: dir, Now: clk.Now})
 	put(t, q, draft("poison"), draft("innocent"))
 	log := &logbook{}
 	for n := 1; n <= 3; n++ {
+		clk.set(clk.Now().Add(time.Minute))
 		if _, err := q.beginAttempt("poison"); err != nil {
 			t.Fatalf("crash %d: %v", n, err)
 		}
@@ -311,7 +318,8 @@ func TestPoison(t *testing.T) {
 			}
 		}
 		q.Close() // no result: as if the process had died
-		q = open(t, Config{Dir: dir, Log: log.logger(), Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result { return all(it, Delivered, "250 ok") })})
+		clk.set(clk.Now().Add(time.Minute))
+		q = open(t, Config{Dir: dir, Now: clk.Now, Log: log.logger(), Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result { return all(it, Delivered, "250 ok") })})
 	}
 	it, err := q.Get("poison")
 	if err != nil || it.Hold != reasonPoison || it.Attempts != 3 || it.Crashes != 3 {
@@ -320,6 +328,7 @@ func TestPoison(t *testing.T) {
 	if !strings.Contains(log.String(), "id=poison") {
 		t.Errorf("nobody was told:\n%s", log)
 	}
+	clk.set(clk.Now().Add(time.Minute))
 	run(t, q)
 	wait(t, "innocent delivered", func() bool { return len(list(t, q, Filter{})) == 1 })
 	if err := q.Release("poison"); err != nil {
@@ -350,6 +359,23 @@ func TestClockWentBack(t *testing.T) {
 	q = open(t, Config{Dir: dir, Now: clk.Now})
 	if it, err := q.Get("m"); err != nil || !it.Next.Equal(start) || !it.Expires.Equal(start.Add(192*time.Hour)) {
 		t.Fatalf("%+v, %v", it, err)
+	}
+}
+
+// TestClockGoesBackWhileRunning sets the clock back by ten days between two attempts.
+func TestClockGoesBackWhileRunning(t *testing.T) {
+	clk := newClock()
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		return all(it, Deferred, "450 later")
+	})})
+	put(t, q, draft("m"))
+	run(t, q)
+	wait(t, "an attempt", func() bool { it, _ := q.Get("m"); return it.Attempts == 1 })
+	clk.set(clk.Now().Add(-240 * time.Hour))
+	q.sched.kick()
+	wait(t, "the next attempt", func() bool { it, _ := q.Get("m"); return it.Attempts == 2 })
+	if it, _ := q.Get("m"); it.Next.After(clk.Now().Add(3 * time.Minute)) {
+		t.Errorf("%+v", it)
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	activePerWorker = 4                // jobs known to the scheduler, for each worker
-	scanKeys        = 512              // due keys looked at in vain in one go
+	activePerWorker = 4    // jobs known to the scheduler, for each worker
+	passKeys        = 64   // due items passed over for want of room before the search goes elsewhere…
+	exploreKeys     = 1024 // …and there, in one go
+	explorePause    = 50 * time.Millisecond
 	maxSleep        = 30 * time.Second // a clock that was set, or room on the disk, is noticed after at most this
 	fullSleep       = time.Second
 )
@@ -60,6 +62,7 @@ type scheduler struct {
 	passed   bool           // due items were passed over for want of room
 	low      string         // no due key lies before this one
 	cursor   string         // where the search for other domains goes on; "" = behind the first domain's
+	explored time.Time      // when it was made last
 	next     time.Time      // when the first item that is not due yet will be
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
@@ -94,15 +97,19 @@ func (q *Queue) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	defer close(ended)
 
+	var tidy sync.WaitGroup
+	tidy.Go(func() { q.tidyLoop(run) })
+	defer tidy.Wait()
+	seen := q.now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for run.Err() == nil {
-		again := s.fill()
-		pause := s.start(attempts)
-		if again {
-			pause = 0
+		if now := q.now(); now.Before(seen.Add(-clockSlack)) {
+			q.clockWentBack(now)
 		}
-		timer.Reset(pause)
+		seen = q.now()
+		pause := s.fill()
+		timer.Reset(min(pause, s.start(attempts)))
 		select {
 		case <-run.Done():
 		case <-s.wake:
@@ -221,42 +228,58 @@ func (s *scheduler) forget(j *job) {
 	}
 }
 
-// startable counts waiting jobs that could be begun if workers were free.
-func (s *scheduler) startable() (n int) {
+// startable reports whether a waiting job could be begun if a worker were free.
+func (s *scheduler) startable() bool {
 	for _, j := range s.waiting {
-		if s.busy[j.domain] < share(s.q.cfg.Workers) && !(j.suspect && s.suspects > 0) {
-			n++
+		if s.mayStart(j) {
+			return true
 		}
 	}
-	return n
+	return false
+}
+
+func (s *scheduler) mayStart(j *job) bool {
+	return s.busy[j.domain] < share(s.q.cfg.Workers) && !(j.suspect && s.suspects > 0)
 }
 
 const lastDue = "d0" // behind every due key
 
-// fill makes due items active if the workers are about to run out of them. First it takes from the earliest on; where
-// it meets too many of a domain that has its share, it goes on from where it stopped last time, so that every due item
-// is reached however long the backlog. It reports whether it should be called again at once.
-func (s *scheduler) fill() (again bool) {
+// fill makes due items active if the workers are about to run out of them. It takes from the earliest on; where it
+// meets too many of a domain that has its share, it goes on (now and then) from where it stopped last time, so that
+// every due item is reached however long the backlog. It returns after how long it should be called again at the latest.
+func (s *scheduler) fill() time.Duration {
 	s.mu.Lock()
 	now := s.q.now()
 	if !s.next.IsZero() && !s.next.After(now) {
 		s.more = true
 	}
-	if !s.more || s.startable() > s.q.cfg.Workers/2 || len(s.active) >= s.width() || s.q.broken() != nil {
+	workers := s.q.cfg.Workers
+	if !s.more || len(s.active) >= s.width() || s.q.broken() != nil {
 		s.mu.Unlock()
-		return false
+		return maxSleep
+	}
+	deep := time.Since(s.explored) >= explorePause
+	if len(s.waiting) > workers/2 { // enough, unless none of it may be begun
+		if s.running >= workers || s.startable() {
+			s.mu.Unlock()
+			return maxSleep
+		}
+		if !deep {
+			s.mu.Unlock()
+			return explorePause
+		}
 	}
 	low, cursor := s.low, s.cursor
 	s.more, s.passed, s.low, s.next = false, false, lastDue, time.Time{} // what is added from now on lowers it again
 	s.mu.Unlock()
 
-	var first, stop, next walk
+	var first, last walk
 	err := s.q.view(func(txn *badger.Txn) (err error) {
-		if first, err = s.walk(txn, low, now); err != nil || first.end != walkPassed {
+		first, err = s.walk(txn, low, now, passKeys)
+		if last = first; err != nil || first.end != walkPassed || !deep {
 			return err
 		}
-		stop = first
-		next, err = s.walk(txn, max(cursor, stop.key), now)
+		last, err = s.walk(txn, max(cursor, first.key), now, exploreKeys)
 		return err
 	})
 	s.mu.Lock()
@@ -266,31 +289,26 @@ func (s *scheduler) fill() (again bool) {
 		if !errors.Is(err, ErrClosed) {
 			s.q.breakDown(fmt.Errorf("reading the index: %w", err))
 		}
-		return false
+		return maxSleep
 	}
 	s.low = min(s.low, first.lowest)
-	last := first
-	s.cursor = ""
-	if first.end == walkPassed {
-		last = next
-		if s.cursor = next.key; next.end == walkDone {
+	if first.end == walkPassed && deep {
+		s.explored = time.Now()
+		if s.cursor = last.key; last.end == walkDone {
 			s.cursor = ""
 		}
-		s.passed = true
 	}
-	switch last.end {
-	case walkDone:
+	s.passed = s.passed || first.passed > 0 || last.end != walkDone
+	if last.end == walkDone {
 		if s.next.IsZero() || !last.next.IsZero() && last.next.Before(s.next) {
 			s.next = last.next
 		}
-		s.passed = s.passed || last.passed > 0
-	case walkFull:
-		s.passed = true
-	case walkPassed:
-		s.passed, again = true, true
-		s.more = true
 	}
-	return again
+	if last.end == walkPassed {
+		s.more = true
+		return explorePause
+	}
+	return maxSleep
 }
 
 // walk is how far one look through the due keys came.
@@ -308,7 +326,7 @@ const (
 	walkPassed        // too many items of domains that have their share
 )
 
-func (s *scheduler) walk(txn *badger.Txn, from string, now time.Time) (w walk, err error) {
+func (s *scheduler) walk(txn *badger.Txn, from string, now time.Time, most int) (w walk, err error) {
 	opt := badger.DefaultIteratorOptions
 	opt.PrefetchValues = false // they stand beside the keys
 	opt.Prefix = []byte(duePrefix)
@@ -339,7 +357,7 @@ func (s *scheduler) walk(txn *badger.Txn, from string, now time.Time) (w walk, e
 			w.end = walkFull
 			return w, nil
 		}
-		if w.passed >= scanKeys {
+		if w.passed >= most {
 			w.end = walkPassed
 			return w, nil
 		}
@@ -363,7 +381,7 @@ func (s *scheduler) start(ctx context.Context) time.Duration {
 			rest = append(rest, s.waiting[i:]...)
 			break
 		}
-		if s.busy[j.domain] >= share(s.q.cfg.Workers) || j.suspect && s.suspects > 0 {
+		if !s.mayStart(j) {
 			rest = append(rest, j)
 			continue
 		}

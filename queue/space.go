@@ -21,7 +21,7 @@ const (
 // freeSpace returns what an ordinary user can still write on the file system of dir, in bytes and inodes.
 func freeSpace(dir string) (bytes, inodes int64, err error) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	if err := uninterrupted(func() error { return unix.Statfs(dir, &st) }); err != nil {
 		return 0, 0, fmt.Errorf("asking for free space of %s: %w", dir, err)
 	}
 	inodes = int64(st.Ffree)

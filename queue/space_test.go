@@ -105,7 +105,7 @@ func TestFullDisk(t *testing.T) {
 // TestResultsWaitForRoom has the disk full up when a result is to be recorded: it is recorded when there is room, and
 // the message is not delivered twice.
 func TestResultsWaitForRoom(t *testing.T) {
-	var full atomic.Bool
+	var full, inodes atomic.Bool
 	var tries atomic.Int64
 	q := open(t, Config{Dir: t.TempDir(), Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
 		tries.Add(1)
@@ -115,6 +115,9 @@ func TestResultsWaitForRoom(t *testing.T) {
 	q.free = func(string) (int64, int64, error) {
 		if full.Load() {
 			return 1000, 1 << 20, nil
+		}
+		if inodes.Load() {
+			return 1 << 40, 3, nil
 		}
 		return 1 << 40, 1 << 20, nil
 	}
@@ -132,11 +135,11 @@ func TestResultsWaitForRoom(t *testing.T) {
 	if tries.Load() != 1 {
 		t.Errorf("%d attempts", tries.Load())
 	}
-	q.free = func(string) (int64, int64, error) { return 1 << 40, 3, nil }
+	inodes.Store(true)
 	if _, err := q.Put(context.Background(), draft("n")); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "inodes") {
 		t.Errorf("Put without inodes: %v", err)
 	}
-	q.free = freeSpace
+	inodes.Store(false)
 }
 
 // TestBrokenDisk lets one sync fail: nothing is taken or attempted any more, until the queue is opened again and has all that was acknowledged.
@@ -151,8 +154,15 @@ func TestBrokenDisk(t *testing.T) {
 	put(t, q, draft("m"))
 	stop := run(t, q)
 	wait(t, "an attempt", func() bool { it, _ := q.Get("m"); return it.Attempts == 1 })
-	good := q.spool.file
-	q.spool.file, _ = os.Open(os.DevNull) // cannot be written
+	var good *os.File
+	swap := &op{apply: func(*tx) error { // in the committer, whose file it is
+		good = q.spool.file
+		q.spool.file, _ = os.Open(os.DevNull) // cannot be written
+		return errStale
+	}}
+	if err := q.do(context.Background(), swap); err != errStale {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if _, err := q.Put(context.Background(), draft("n")); !errors.Is(err, ErrBroken) {
 			t.Fatalf("Put: %v", err)
