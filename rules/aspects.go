@@ -10,64 +10,77 @@ import (
 
 // The parts of a mail that are not text, each with its rules.
 
+// inspectHeader goes over the fields once; what nobody asks of a name is not
+// decoded.
 func (rs *Ruleset) inspectHeader(h *message.Header, s *state) {
-	for i := range rs.counts {
-		c := &rs.counts[i]
-		n := h.Count(c.name)
-		if c.min == 0 && n == 0 || c.min > 0 && n >= c.min {
-			s.hold(c.id, "")
+	clear(s.counts)
+	var lower [64]byte
+	for _, f := range h.Fields() {
+		if f.Name == "" || len(f.Name) > len(lower) {
+			continue
+		}
+		for i := range len(f.Name) {
+			c := f.Name[i]
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			lower[i] = c
+		}
+		n, ok := rs.names[string(lower[:len(f.Name)])]
+		if !ok {
+			continue
+		}
+		t := &rs.fields[n]
+		if s.counts[n]++; s.counts[n] > maxValues {
+			continue
+		}
+		if t.raw != nil {
+			t.raw.scan(short(f.Value(), maxValueLen), s)
+		}
+		if t.decoded != nil {
+			t.decoded.scan(short(f.Decoded(), maxValueLen), s)
+		}
+	}
+	for n := range rs.fields {
+		t := &rs.fields[n]
+		for _, c := range t.counts {
+			if c.min == 0 && s.counts[n] == 0 || c.min > 0 && s.counts[n] >= c.min {
+				s.hold(c.id, "")
+			}
+		}
+		if s.counts[n] > 0 && (t.address != nil || t.display != nil || t.domain != nil) {
+			for _, a := range most(h.Addresses(t.name)) {
+				t.address.scanValue(a.Address, s)
+				t.display.scanValue(a.Name, s)
+				t.domain.scanValue(a.Domain(), s)
+			}
 		}
 	}
 	if rs.all != nil {
-		var b strings.Builder
-		for _, f := range h.Fields() {
-			if b.Len() > viewHead+viewTail {
-				break
-			}
-			b.WriteString(f.Name)
-			b.WriteString(": ")
-			b.WriteString(f.Value())
-			b.WriteByte('\n')
-		}
-		rs.all.scan(bounded(b.String()), s)
+		rs.all.scan(allFields(h), s)
 	}
-	for i := range rs.headers {
-		g := &rs.headers[i]
-		n := h.Count(g.name)
-		if n == 0 {
-			continue
+}
+
+// allFields writes the header as "Name: value" lines, unfolded.
+func allFields(h *message.Header) string {
+	var b strings.Builder
+	for _, f := range h.Fields() {
+		if b.Len() > viewHead+viewTail {
+			break
 		}
-		switch g.of {
-		case "raw":
-			if n == 1 {
-				g.p.scan(short(h.Raw(g.name), maxValueLen), s)
-				continue
-			}
-			for _, v := range most(h.RawValues(g.name)) {
-				g.p.scan(short(v, maxValueLen), s)
-			}
-		case "decoded":
-			if n == 1 {
-				g.p.scan(short(h.Get(g.name), maxValueLen), s)
-				continue
-			}
-			for _, v := range most(h.Values(g.name)) {
-				g.p.scan(short(v, maxValueLen), s)
-			}
-		default:
-			for _, a := range most(h.Addresses(g.name)) {
-				v := a.Address
-				switch g.of {
-				case "display":
-					v = a.Name
-				case "domain":
-					v = a.Domain()
-				}
-				if v != "" {
-					g.p.scan(short(v, maxValueLen), s)
-				}
-			}
-		}
+		b.Grow(len(f.Raw) + 2)
+		b.WriteString(f.Name)
+		b.WriteString(": ")
+		b.WriteString(f.Value())
+		b.WriteByte('\n')
+	}
+	return bounded(b.String())
+}
+
+// scanValue searches a value that may be absent, for a group that may be.
+func (p *patterns) scanValue(value string, s *state) {
+	if p != nil && value != "" {
+		p.scan(short(value, maxValueLen), s)
 	}
 }
 
@@ -218,7 +231,7 @@ func (rs *Ruleset) inspectHTML(m *message.Message, s *state) {
 			d := &h.Hidden[i]
 			t.hidden.set.Scan(d.Text, func(id, start, end int) {
 				if t.means[id] == "" || t.means[id] == d.Means {
-					s.hold(t.hidden.ids[id], d.Text[start:end])
+					s.hold(t.hidden.ids[id], shown(d.Text, start, end))
 				}
 			})
 		}

@@ -30,10 +30,10 @@ type Ruleset struct {
 	digest  string
 
 	// Plain conditions, by what they look at.
-	views   []*patterns // one per view that a rule searches
-	all     *patterns   // header = { name = "*" }
-	headers []headerGroup
-	counts  []headerCount
+	views   []*patterns    // one per view that a rule searches
+	all     *patterns      // header = { name = "*" }
+	fields  []fieldTable   // by name, and
+	names   map[string]int // where a lower-case name stands there
 	links   linkTable
 	files   fileTable
 	html    htmlTable
@@ -82,7 +82,7 @@ type compiler struct {
 func Compile(list []Rule, foreign ...string) (*Ruleset, error) {
 	rs := &Ruleset{
 		rules: append([]Rule(nil), list...), prices: map[string]float64{},
-		index: map[string]int{}, foreign: map[string]int{},
+		index: map[string]int{}, foreign: map[string]int{}, names: map[string]int{},
 	}
 	c := &compiler{rs: rs, named: map[string]*patterns{}}
 	for i := range rs.rules {
@@ -134,7 +134,7 @@ func Compile(list []Rule, foreign ...string) (*Ruleset, error) {
 	}
 	rs.digest = digest(rs.rules)
 	bits := len(rs.rules) + len(rs.foreign)
-	rs.states.New = func() any { return newState(bits, len(rs.rules)) }
+	rs.states.New = func() any { return newState(bits, len(rs.rules), len(rs.fields)) }
 	return rs, nil
 }
 

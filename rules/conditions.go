@@ -8,15 +8,16 @@ import (
 // The compiled forms of the plain conditions. Each compile function checks one
 // condition and files it under what it looks at.
 
-type headerGroup struct {
-	name, of string
-	p        *patterns
+// fieldTable is what is asked of the header fields of one name.
+type fieldTable struct {
+	name                                   string
+	decoded, raw, address, display, domain *patterns
+	counts                                 []headerCount
 }
 
 type headerCount struct {
-	id   int
-	name string
-	min  int // at least; 0 means that the field must be absent
+	id  int
+	min int // at least; 0 means that the field must be absent
 }
 
 type linkTable struct {
@@ -119,23 +120,15 @@ func (c *compiler) header(i int, w Header) {
 		if w.Present {
 			n = 1
 		}
-		c.rs.counts = append(c.rs.counts, headerCount{i, name, n})
-		return
-	}
-	of := w.Of
-	switch of {
-	case "":
-		of = "decoded"
-	case "decoded", "raw", "address", "display", "domain":
-	default:
-		c.failWhen(i, "header.of is %q; decoded, raw, address, display and domain are possible", of)
+		f := c.field(name)
+		f.counts = append(f.counts, headerCount{i, n})
 		return
 	}
 	if !c.pattern(i, w.Match) {
 		return
 	}
 	if name == "*" {
-		if of != "raw" && w.Of != "" {
+		if w.Of != "" && w.Of != "raw" {
 			c.failWhen(i, "all fields can only be searched raw")
 			return
 		}
@@ -143,11 +136,38 @@ func (c *compiler) header(i int, w Header) {
 		c.rs.all.add(w.Match, i)
 		return
 	}
-	g := c.group("header " + name + " " + of)
-	if len(g.ids) == 0 {
-		c.rs.headers = append(c.rs.headers, headerGroup{name, of, g})
+	f := c.field(name)
+	var where **patterns
+	switch w.Of {
+	case "", "decoded":
+		where = &f.decoded
+	case "raw":
+		where = &f.raw
+	case "address":
+		where = &f.address
+	case "display":
+		where = &f.display
+	case "domain":
+		where = &f.domain
+	default:
+		c.failWhen(i, "header.of is %q; decoded, raw, address, display and domain are possible", w.Of)
+		return
 	}
-	g.add(w.Match, i)
+	if *where == nil {
+		*where = c.group("header " + name + " " + w.Of)
+	}
+	(*where).add(w.Match, i)
+}
+
+// field returns the table of a field's name, making it when it is new.
+func (c *compiler) field(name string) *fieldTable {
+	n, ok := c.rs.names[name]
+	if !ok {
+		n = len(c.rs.fields)
+		c.rs.names[name] = n
+		c.rs.fields = append(c.rs.fields, fieldTable{name: name})
+	}
+	return &c.rs.fields[n]
 }
 
 func (c *compiler) htmlRule(i int, w HTML) {

@@ -61,6 +61,9 @@ var facts = map[string]Fact{
 	"from_domain_digits":         fromDomainDigits,        // digits in the registered domain's label
 	"from_domain_labels":         fromDomainLabels,        // labels of the sender's domain
 	"from_free_unsigned":         freeMailUnsigned,        // 1 when From is of a provider that signs all its mail and its signature is missing
+	"from_brand_unsigned":        brandUnsigned,           // 1 when From is of a company that signs all its mail and its signature is missing
+	"unsigned_today":             unsignedToday,           // 1 when the mail is of 2018 or later and has no DKIM-Signature
+	"from_recipient_org":         fromRecipientOrg,        // 1 when From is of a recipient's registered domain
 	"dkim_of_from":               signedByFrom,            // 1 when a DKIM-Signature (unverified) is of From's domain
 	"reply_to_differs":           replyToDiffers,          // 1 when Reply-To is of another domain than From
 	"reply_to_free":              replyToFree,             // 1 when Reply-To is a free mailbox and not From
@@ -79,9 +82,10 @@ var facts = map[string]Fact{
 	"recipient_in_subject":   recipientInSubject,   // 1 when the subject holds a recipient's address
 	"recipient_in_text":      recipientInText,      // how often the text holds a recipient's address
 
-	"message_id_foreign":      messageIDForeign,   // 1 when the Message-ID is of a domain that neither From, hops nor signatures know
-	"message_id_malformed":    messageIDMalformed, // 1 when the Message-ID is not <left@right>
-	"message_id_free_foreign": messageIDFree,      // 1 when the Message-ID is of a free mail domain that From is not of
+	"message_id_foreign":        messageIDForeign,       // 1 when the Message-ID is of a domain that neither From, hops nor signatures know
+	"message_id_malformed":      messageIDMalformed,     // 1 when the Message-ID is not <left@right>
+	"message_id_unknown_suffix": messageIDUnknownSuffix, // 1 when the Message-ID's domain ends in no top-level domain
+	"message_id_free_foreign":   messageIDFree,          // 1 when the Message-ID is of a free mail domain that From is not of
 
 	"subject_length":            subjectLength,           // characters of the subject
 	"subject_upper_ratio":       subjectUpper,            // share of capitals among 10 or more cased letters
@@ -102,22 +106,25 @@ var facts = map[string]Fact{
 	"mixed_script_header": mixedScriptHeader, // the same in subject and display name
 	"styled_letters":      styledLetters,     // letters of mathematical, enclosed and full-width alphabets
 	"charset_unused":      charsetUnused,     // 1 when a charset of one script is declared and the text has no letter of it
+	"source_8bit":         source8bit,        // 1 when the text parts hold characters beyond ASCII
 	"base64_of_ascii":     base64Ascii,       // 1 when a text part of pure ASCII is in base64
 
-	"html_only":               htmlOnly,              // 1 when there is HTML and no plain text
-	"html_text_ratio":         htmlTextRatio,         // visible characters for each character of HTML source
-	"html_malformed":          htmlMalformed,         // places where the HTML is broken
-	"html_comments":           htmlComments,          // comments in the HTML
-	"html_entity_letters":     entityAscii,           // numeric references that stand for ASCII letters and digits
-	"hidden_chars":            hiddenChars,           // characters a reader does not see, comments left out
-	"hidden_ratio":            hiddenRatio,           // their share of all text of the HTML, from 50 characters on
-	"hidden_runs":             hiddenRuns,            // separate stretches of hidden text
-	"hidden_crumbs":           hiddenCrumbs,          // hidden stretches of one to three characters
-	"images":                  htmlImages,            // pictures in the HTML
-	"image_only":              imageOnly,             // 1 when there is a picture and fewer than 20 words
-	"image_link_only":         oneBigImageLink,       // 1 when one to three pictures, one target and fewer than 30 words are all
-	"alternative_overlap":     alternativeOverlap,    // share of the plain alternative's words that the HTML has too
-	"alternative_plain_empty": alternativePlainEmpty, // 1 when the plain alternative is blank
+	"html_only":               htmlOnly,                // 1 when there is HTML and no plain text
+	"html_text_ratio":         htmlTextRatio,           // visible characters for each character of HTML source
+	"html_malformed":          htmlMalformed,           // places where the HTML is broken
+	"html_comments":           htmlComments,            // comments in the HTML
+	"html_entity_letters":     entityAscii,             // numeric references that stand for ASCII letters and digits
+	"hidden_chars":            hiddenChars,             // characters a reader does not see, comments left out
+	"hidden_ratio":            hiddenRatio,             // their share of all text of the HTML, from 50 characters on
+	"hidden_same_colour":      hiddenBy("same_colour"), // bytes of text in the colour of its background
+	"hidden_tiny":             hiddenBy("tiny_font"),   // bytes of text in a font too small to see
+	"hidden_runs":             hiddenRuns,              // separate stretches of hidden text
+	"hidden_crumbs":           hiddenCrumbs,            // hidden stretches of one to three characters
+	"images":                  htmlImages,              // pictures in the HTML
+	"image_only":              imageOnly,               // 1 when there is a picture and fewer than 20 words
+	"image_link_only":         oneBigImageLink,         // 1 when one to three pictures, one target and fewer than 30 words are all
+	"alternative_overlap":     alternativeOverlap,      // share of the plain alternative's words that the HTML has too
+	"alternative_plain_empty": alternativePlainEmpty,   // 1 when the plain alternative is blank
 
 	"links":                   countLinks(func(message.Link) bool { return true }), // different clickable addresses
 	"link_hosts":              linkHosts,                                           // registered domains of clickable links

@@ -1,53 +1,166 @@
 package rules
 
 import (
-	"net/mail"
 	"strings"
 	"time"
 
 	"spamcatcher/engine"
 )
 
-// parseDate reads an RFC 5322 date and the older shapes that real mail still
-// carries. RFC 5322 section 4.3 allows obsolete zones and two-digit years.
+// parseDate reads an RFC 5322 section 3.3 date, the obsolete forms of its
+// section 4.3 (two-digit years, named zones, comments) and the form of
+// asctime, which real mail still carries. It never looks at more than the
+// first 16 words.
 func parseDate(s string) (time.Time, bool) {
-	s = strings.TrimSpace(s)
-	if s == "" || len(s) > 120 {
-		return time.Time{}, false
+	var words [16]string
+	n := 0
+	for rest := s; n < len(words); n++ {
+		rest = strings.TrimLeft(rest, " \t\r\n,")
+		if rest == "" || rest[0] == '(' {
+			break
+		}
+		end := strings.IndexAny(rest, " \t\r\n,(")
+		if end < 0 {
+			end = len(rest)
+		}
+		words[n], rest = rest[:end], rest[end:]
 	}
-	if t, err := mail.ParseDate(s); err == nil {
-		return t, true
-	}
-	if i := strings.IndexByte(s, '('); i > 0 {
-		s = s[:i]
-	}
-	s = strings.Join(strings.Fields(s), " ")
-	for _, layout := range dateLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
+	d := dateParts{day: -1, year: -1, hour: -1}
+	for _, w := range words[:n] {
+		if !d.take(w) {
+			return time.Time{}, false
 		}
 	}
-	return time.Time{}, false
+	return d.time()
 }
 
-var dateLayouts = []string{
-	"Mon, 2 Jan 2006 15:04:05 -0700",
-	"Mon, 2 Jan 2006 15:04:05 MST",
-	"Mon, 2 Jan 2006 15:04:05",
-	"Mon, 2 Jan 2006 15:04 -0700",
-	"Monday, 2 Jan 2006 15:04:05 -0700",
-	"2 Jan 2006 15:04:05 -0700",
-	"2 Jan 2006 15:04:05 MST",
-	"2 Jan 2006 15:04:05",
-	"Mon Jan 2 15:04:05 2006",
-	"Mon Jan 2 15:04:05 2006 -0700",
-	"Mon Jan 2 15:04:05 MST 2006",
-	time.RFC3339,
+// dateParts are the parts of a date, each found by its shape; -1 and 0 mean
+// not found yet.
+type dateParts struct {
+	day, year, hour, minute, second int
+	month                           time.Month
+	zone                            int // seconds east of UTC
+	zoned                           bool
 }
+
+// take finds out what a word of a date is; false when it is nothing.
+func (d *dateParts) take(w string) bool {
+	c := w[0]
+	switch {
+	case strings.IndexByte(w, ':') > 0:
+		return d.clock(w)
+	case (c == '+' || c == '-') && d.hour >= 0 && len(w) == 5:
+		v, ok := decimal(w[1:])
+		if !ok {
+			return false
+		}
+		d.zone, d.zoned = (v/100*60+v%100)*60, true
+		if c == '-' {
+			d.zone = -d.zone
+		}
+		return true
+	case c >= '0' && c <= '9':
+		if parts := strings.Split(w, "-"); len(parts) == 3 && d.month == 0 {
+			return d.take(parts[0]) && d.take(parts[1]) && d.take(parts[2])
+		}
+		v, ok := decimal(w)
+		switch {
+		case !ok:
+			return false
+		case d.day < 0 && len(w) <= 2:
+			d.day = v
+		case d.year < 0 && len(w) <= 4:
+			d.year = v
+			if len(w) == 2 && v < 50 {
+				d.year += 2000
+			} else if len(w) <= 3 {
+				d.year += 1900
+			}
+		default:
+			return false
+		}
+		return true
+	case len(w) >= 3 && d.month == 0 && monthOf(w) != 0:
+		d.month = monthOf(w)
+		return true
+	case len(w) >= 3 && d.day < 0 && weekday(w):
+		return true
+	case d.hour >= 0 && len(w) <= 5 && asciiLetter(c):
+		if !d.zoned {
+			d.zone = zones[strings.ToUpper(w)] * 360
+		}
+		return true
+	}
+	return false
+}
+
+func (d *dateParts) clock(w string) bool {
+	if d.hour >= 0 {
+		return false
+	}
+	h, rest, _ := strings.Cut(w, ":")
+	m, s, seconds := strings.Cut(rest, ":")
+	if i := strings.IndexByte(s, '.'); i > 0 {
+		s = s[:i]
+	}
+	var ok1, ok2 bool
+	ok3 := true
+	d.hour, ok1 = decimal(h)
+	d.minute, ok2 = decimal(m)
+	if seconds {
+		d.second, ok3 = decimal(s)
+	}
+	return ok1 && ok2 && ok3 && d.hour < 24 && d.minute < 60 && d.second <= 60
+}
+
+func (d *dateParts) time() (time.Time, bool) {
+	if d.day < 1 || d.day > 31 || d.month == 0 || d.year < 0 || d.hour < 0 || d.year < 1970 {
+		return time.Time{}, false
+	}
+	return time.Date(d.year, d.month, d.day, d.hour, d.minute, d.second, 0, time.FixedZone("", d.zone)), true
+}
+
+// decimal reads up to four digits.
+func decimal(s string) (int, bool) {
+	if s == "" || len(s) > 4 {
+		return 0, false
+	}
+	v := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		v = v*10 + int(s[i]-'0')
+	}
+	return v, true
+}
+
+func monthOf(w string) time.Month {
+	for m := time.January; m <= time.December; m++ {
+		if name := m.String(); strings.EqualFold(w, name[:3]) || strings.EqualFold(w, name) {
+			return m
+		}
+	}
+	return 0
+}
+
+func weekday(w string) bool {
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if name := d.String(); strings.EqualFold(w, name[:3]) || strings.EqualFold(w, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// zones are the names of RFC 5322 section 4.3 and a few that are in use, in
+// tenths of an hour; any other name counts as UTC.
+var zones = map[string]int{"EST": -50, "EDT": -40, "CST": -60, "CDT": -50, "MST": -70, "MDT": -60, "PST": -80, "PDT": -70,
+	"CET": 10, "CEST": 20, "BST": 10, "MET": 10, "MEST": 20, "EET": 20, "EEST": 30, "MSK": 30, "MSD": 40, "IST": 55, "JST": 90, "KST": 90, "HKT": 80, "SGT": 80,
+	"AEST": 100, "AEDT": 110, "NZST": 120, "NZDT": 130}
 
 // received returns the dates of the Received fields, newest hop first; the
 // zero time stands for a hop without a date that can be read.
-// RFC 5321 section 4.4: the date follows the last semicolon.
 func received(m *engine.Mail) []time.Time {
 	fields := m.Message.Header().RawValues("Received")
 	if len(fields) > 100 {
@@ -55,10 +168,7 @@ func received(m *engine.Mail) []time.Time {
 	}
 	out := make([]time.Time, 0, len(fields))
 	for _, f := range fields {
-		var t time.Time
-		if i := strings.LastIndexByte(f, ';'); i >= 0 {
-			t, _ = parseDate(f[i+1:])
-		}
+		t, _ := receivedAt(f)
 		out = append(out, t)
 	}
 	return out
@@ -70,16 +180,28 @@ func arrival(m *engine.Mail) (time.Time, bool) {
 	if !m.Session.Time.IsZero() {
 		return m.Session.Time, true
 	}
-	for _, t := range received(m) {
-		if !t.IsZero() {
+	for i, f := range m.Message.Header().RawValues("Received") {
+		if t, ok := receivedAt(f); ok {
 			return t, true
+		} else if i > 20 {
+			break
 		}
 	}
 	return time.Time{}, false
 }
 
+// receivedAt reads the date of a Received field.
+// RFC 5321 section 4.4: it follows the last semicolon.
+func receivedAt(field string) (time.Time, bool) {
+	i := strings.LastIndexByte(field, ';')
+	if i < 0 {
+		return time.Time{}, false
+	}
+	return parseDate(field[i+1:])
+}
+
 func sentAt(m *engine.Mail) (time.Time, bool) {
-	return parseDate(m.Message.Header().Get("Date"))
+	return parseDate(m.Message.Header().Raw("Date"))
 }
 
 // writtenAt is the best guess at the age of the mail: when it arrived, else
@@ -135,7 +257,7 @@ func dateZoneOdd(m *engine.Mail) (float64, bool) {
 
 // dateWeekdayWrong: the named day of the week is not that of the date.
 func dateWeekdayWrong(m *engine.Mail) (float64, bool) {
-	raw := strings.TrimSpace(m.Message.Header().Get("Date"))
+	raw := strings.TrimSpace(m.Message.Header().Raw("Date"))
 	t, ok := sentAt(m)
 	if !ok || len(raw) < 4 {
 		return 0, false

@@ -148,7 +148,9 @@ func fromFree(m *engine.Mail) (float64, bool) {
 // throughList says whether a list server put its own address into From
 // because the author's domain forbids others to send: "Name via List". The
 // author's address then is in Reply-To.
-func throughList(from message.Address) bool { return strings.Contains(strings.ToLower(from.Name), " via ") }
+func throughList(from message.Address) bool {
+	return strings.Contains(strings.ToLower(from.Name), " via ")
+}
 
 // replyToDiffers: answers go to another registered domain than the sender's.
 func replyToDiffers(m *engine.Mail) (float64, bool) {
@@ -254,7 +256,7 @@ func holdsAddress(host string, a netip.Addr) bool {
 	return found >= 3
 }
 
-// helloIsAddress: the client introduced itself with an address that is not
+// helloOtherAddress: the client introduced itself with an address that is not
 // its own. RFC 5321 section 4.1.3: an address literal names the client.
 func helloOtherAddress(m *engine.Mail) (float64, bool) {
 	if m.Session.Hello == "" || !m.Session.Client.IsValid() {
@@ -296,6 +298,21 @@ func recipients(m *engine.Mail) []string {
 	return out
 }
 
+// fromRecipientOrg: From is of the same registered domain as a recipient, and
+// that domain is no free mail provider.
+func fromRecipientOrg(m *engine.Mail) (float64, bool) {
+	f, ok := first(m, "From")
+	if !ok || freeMail(f.Domain()) {
+		return 0, ok
+	}
+	for _, r := range recipients(m) {
+		if sameOrg(domainPart(r), f.Domain()) {
+			return 1, true
+		}
+	}
+	return 0, true
+}
+
 func recipientCount(m *engine.Mail) (float64, bool) {
 	h := m.Message.Header()
 	n := 0
@@ -335,8 +352,7 @@ func toNameIsAddress(m *engine.Mail) (float64, bool) {
 	return truth(strings.EqualFold(name, t.Address) || strings.EqualFold(name, localPart(t.Address))), true
 }
 
-// inSubject: a recipient's address or whole local part (4 letters or more)
-// is in the subject.
+// recipientInSubject: a recipient's whole address is in the subject.
 func recipientInSubject(m *engine.Mail) (float64, bool) {
 	s := strings.ToLower(m.Message.Header().Get("Subject"))
 	if s == "" {
@@ -435,8 +451,8 @@ func fromDomainLabels(m *engine.Mail) (float64, bool) {
 	return float64(strings.Count(a.Domain(), ".") + 1), true
 }
 
-// fromNameSymbols counts characters of the display name that are neither
-// letters, marks, digits, spaces nor common punctuation: stars, ticks, emoji.
+// fromNameSymbols counts arrows, stars, ticks and emoji in the display name.
+// Signs of writing (currency, numero, trade mark) and of mathematics are none.
 func fromNameSymbols(m *engine.Mail) (float64, bool) {
 	a, ok := first(m, "From")
 	return float64(symbols(a.Name)), ok
@@ -445,14 +461,14 @@ func fromNameSymbols(m *engine.Mail) (float64, bool) {
 func symbols(s string) int {
 	n := 0
 	for _, r := range s {
-		if r > 0xFF && unicode.IsSymbol(r) {
+		if r >= 0x2190 && (r < 0x2200 || r > 0x22FF) && unicode.IsSymbol(r) {
 			n++
 		}
 	}
 	return n
 }
 
-// raw8bit: an address or subject field holds bytes above 0x7F undeclared.
+// subject8bit: the subject holds bytes above 0x7F undeclared.
 // RFC 5322 section 2.2; RFC 6532 allows UTF-8 where SMTPUTF8 was used.
 func subject8bit(m *engine.Mail) (float64, bool) {
 	h := m.Message.Header()

@@ -52,6 +52,22 @@ func hidden(m *engine.Mail) int {
 	return n
 }
 
+// hiddenBy makes a fact that counts characters hidden in one way.
+func hiddenBy(means string) Fact {
+	return func(m *engine.Mail) (float64, bool) {
+		if !hasHTML(m) {
+			return 0, false
+		}
+		n := 0
+		for _, h := range m.Message.HTML().Hidden {
+			if h.Means == means {
+				n += len(strings.TrimSpace(h.Text))
+			}
+		}
+		return float64(n), true
+	}
+}
+
 // hiddenRatio is the share of hidden characters among all of the HTML's text.
 func hiddenRatio(m *engine.Mail) (float64, bool) {
 	if !hasHTML(m) {
@@ -79,7 +95,7 @@ func hiddenRuns(m *engine.Mail) (float64, bool) {
 	return float64(n), true
 }
 
-// hiddenBetweenLetters counts hidden stretches of one to three characters,
+// hiddenCrumbs counts hidden stretches of one to three characters,
 // as they are strewn into words to break them for a filter.
 func hiddenCrumbs(m *engine.Mail) (float64, bool) {
 	if !hasHTML(m) {
@@ -99,7 +115,6 @@ func htmlMalformed(m *engine.Mail) (float64, bool) {
 	return float64(m.Message.HTML().Malformed), hasHTML(m)
 }
 
-// htmlComments counts characters? No: comments.
 func htmlComments(m *engine.Mail) (float64, bool) {
 	return float64(m.Message.HTML().Comments), hasHTML(m)
 }
@@ -161,7 +176,8 @@ func htmlOnly(m *engine.Mail) (float64, bool) {
 
 // alternativeOverlap is the share of the plain alternative's words (of four
 // letters and more) that the HTML alternative also has. It exists when both
-// are there and the plain one has 10 such words.
+// are there and the plain one has 10 such words. Long texts are compared by
+// their beginnings.
 func alternativeOverlap(m *engine.Mail) (float64, bool) {
 	var plain, html *message.Part
 	for _, p := range textParts(m) {
@@ -179,14 +195,13 @@ func alternativeOverlap(m *engine.Mail) (float64, bool) {
 		return 0, false
 	}
 	source := map[string]bool{}
-	for i, w := range strings.FieldsFunc(strings.ToLower(html.Text()), notLetter) {
-		if i > 20000 {
-			break
+	for _, w := range strings.FieldsFunc(strings.ToLower(clip(html.Text(), 1<<17)), notLetter) {
+		if len(w) >= 4 {
+			source[w] = true
 		}
-		source[w] = true
 	}
 	n, shared := 0, 0
-	for _, w := range strings.FieldsFunc(strings.ToLower(clip(plain.Text(), 1<<16)), notLetter) {
+	for _, w := range strings.FieldsFunc(strings.ToLower(clip(plain.Text(), 1<<13)), notLetter) {
 		if len(w) < 4 || strings.HasPrefix(w, "http") {
 			continue
 		}
@@ -234,8 +249,8 @@ func clip(s string, n int) string {
 	return s
 }
 
-// entityRatio is the share of numeric character references that stand for
-// plain ASCII letters or digits among the characters of the HTML source.
+// entityAscii counts numeric character references that stand for plain ASCII
+// letters or digits.
 func entityAscii(m *engine.Mail) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false

@@ -98,8 +98,11 @@ func linkAllText(m *engine.Mail) (float64, bool) {
 			n++
 		}
 	}
+	if n == 0 {
+		return 0, false
+	}
 	all := wordCount(body(m))
-	if n == 0 || all < 5 {
+	if all < 5 {
 		return 0, false
 	}
 	return min(inside/all, 1), true

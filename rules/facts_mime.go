@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/net/publicsuffix"
+
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
 )
@@ -132,7 +134,7 @@ func attachmentOnly(m *engine.Mail) (float64, bool) {
 	return truth(len(m.Message.Attachments()) > 0 && wordCount(body(m)) < 5), true
 }
 
-// attachmentNamed: a file name holds the recipient's address or local part.
+// attachmentRecipientName: a file name holds a recipient's whole address.
 func attachmentRecipientName(m *engine.Mail) (float64, bool) {
 	for _, a := range m.Message.Attachments() {
 		name := strings.ToLower(a.Name)
@@ -260,7 +262,8 @@ func dkimTag(s, tag string) string {
 }
 
 // freeMailUnsigned: From is of a large provider that signs all it sends, and
-// no signature of it is there. The list names providers known to sign.
+// no signature of such a provider is there: one signs for the domains of its
+// whole family.
 func freeMailUnsigned(m *engine.Mail) (float64, bool) {
 	f, ok := first(m, "From")
 	if !ok || !signers[f.Domain()] {
@@ -270,9 +273,66 @@ func freeMailUnsigned(m *engine.Mail) (float64, bool) {
 	if !ok || t.Year() < 2015 {
 		return 0, false
 	}
+	for _, s := range m.Message.Header().RawValues("DKIM-Signature") {
+		if d := strings.ToLower(dkimTag(s, "d")); signers[d] || d == "google.com" || sameOrg(d, f.Domain()) {
+			return 0, true
+		}
+	}
+	return 1, true
+}
+
+// unsignedToday: no domain signed the mail, and it is of a year in which
+// nearly all mail to the public is signed.
+func unsignedToday(m *engine.Mail) (float64, bool) {
+	t, ok := writtenAt(m)
+	if !ok {
+		return 0, false
+	}
+	return truth(t.Year() >= 2018 && !m.Message.Header().Has("DKIM-Signature")), true
+}
+
+// brandUnsigned: From is of a company that signs all it sends and writes to
+// the public rather than on lists, and no signature of its domain is there.
+func brandUnsigned(m *engine.Mail) (float64, bool) {
+	f, ok := first(m, "From")
+	if !ok || !brandSigners[orgLabel(f.Domain())] {
+		return 0, ok
+	}
+	t, ok := writtenAt(m)
+	if !ok || t.Year() < 2015 {
+		return 0, false
+	}
 	v, _ := signedByFrom(m)
 	return 1 - v, true
 }
+
+var brandSigners = set(`paypal fedex ups usps dhl intuit docusign netflix facebookmail instagram linkedin ebay chase bankofamerica wellsfargo citibank
+	citi americanexpress hsbc barclays santander coinbase binance dropbox wetransfer spotify booking airbnb walmart costco mcafee norton quickbooks
+	icloud applemusic dpd sparkasse postbank commerzbank bradesco itau nubank unicredit bbva`)
+
+// messageIDUnknownSuffix: the Message-ID's domain ends in what is no top-level
+// domain, and in no name that private networks use.
+func messageIDUnknownSuffix(m *engine.Mail) (float64, bool) {
+	d := strings.TrimSuffix(messageIDDomain(m), ".")
+	i := strings.LastIndexByte(d, '.')
+	if i < 0 || strings.ContainsAny(d, ":%/ ") {
+		return 0, false
+	}
+	last := d[i+1:]
+	if last == "" || last[0] >= '0' && last[0] <= '9' || privateSuffixes[last] {
+		return 0, true
+	}
+	_, icann := publicsuffix.PublicSuffix(d)
+	return truth(!icann && !strings.Contains(suffixOf(d), ".")), true
+}
+
+func suffixOf(d string) string {
+	s, _ := publicsuffix.PublicSuffix(d)
+	return s
+}
+
+var privateSuffixes = set(`local localdomain lan internal intern home corp localhost priv private site prod net0 test example invalid
+	domain workgroup dom intra intranet loc localnet arpa onion lokal`)
 
 var signers = set(`gmail.com googlemail.com yahoo.com yahoo.co.uk yahoo.fr yahoo.de ymail.com rocketmail.com aol.com outlook.com hotmail.com live.com msn.com
 	hotmail.fr hotmail.co.uk icloud.com me.com mac.com mail.ru inbox.ru list.ru bk.ru yandex.ru yandex.com gmx.de gmx.net gmx.com web.de mail.com protonmail.com proton.me`)

@@ -41,7 +41,7 @@ func set(words string) map[string]bool {
 }
 
 // A brand is a name that frauds like to wear. phrases are how it stands in a
-// display name, as whole words in lower case; labels are the first labels of
+// display name, as whole words in lower case between blanks; labels are the first labels of
 // the registered domains that may wear it, next to any that equals the first phrase.
 type brand struct {
 	phrases []string
@@ -51,7 +51,7 @@ type brand struct {
 func newBrand(phrases, labels string) brand {
 	b := brand{labels: set(labels)}
 	for _, p := range strings.Split(phrases, "|") {
-		b.phrases = append(b.phrases, p)
+		b.phrases = append(b.phrases, " "+words(p)+" ")
 		b.labels[strings.ReplaceAll(p, " ", "")] = true
 	}
 	return b
@@ -106,7 +106,7 @@ func brandIn(name, domain string) (worn, foreign bool) {
 	label := orgLabel(domain)
 	for i := range brands {
 		for _, p := range brands[i].phrases {
-			if strings.Contains(name, " "+words(p)+" ") {
+			if strings.Contains(name, p) {
 				if brands[i].labels[label] {
 					return true, false
 				}
@@ -151,12 +151,15 @@ var hostBrands = map[string]map[string]bool{
 	"barclays": set("barclays"), "santander": set("santander"), "sparkasse": set("sparkasse"), "postbank": set("postbank"),
 	"bradesco": set("bradesco"), "itau": set("itau"), "nubank": set("nubank"), "bbva": set("bbva"), "unicredit": set("unicredit unicreditgroup"),
 	"ebay": set("ebay ebaystatic ebayimg"), "linkedin": set("linkedin licdn"), "wetransfer": set("wetransfer"), "spotify": set("spotify spotifycdn"),
-	"steamcommunity": set("steamcommunity"), "outlook": set("outlook office microsoft live office365"),
+	"steamcommunity": set("steamcommunity"),
 }
 
 // freeHost says whether a link's host is a page that anybody can put up in a
 // minute and lose in an hour: builders, form makers, serverless platforms.
 func freeHost(host string) bool {
+	if strings.HasSuffix(host, ".amazonaws.com") && (strings.HasPrefix(host, "s3") || strings.Contains(host, ".s3")) {
+		return true
+	}
 	for h := host; h != ""; {
 		if freeHosts[h] {
 			return true
@@ -171,14 +174,14 @@ func freeHost(host string) bool {
 }
 
 var freeHosts = set(`web.app firebaseapp.com firebasestorage.googleapis.com herokuapp.com netlify.app vercel.app pages.dev workers.dev r2.dev
-	github.io gitlab.io weebly.com weeblysite.com wixsite.com editorx.io sites.google.com forms.gle storage.googleapis.com storage.cloud.google.com
+	weebly.com weeblysite.com wixsite.com editorx.io sites.google.com forms.gle storage.googleapis.com storage.cloud.google.com
 	blob.core.windows.net web.core.windows.net azurewebsites.net azurefd.net cloudapp.azure.com ipfs.io dweb.link cf-ipfs.com glitch.me repl.co replit.app
 	000webhostapp.com godaddysites.com square.site typeform.com jotform.com formstack.com notion.site webflow.io surge.sh ngrok.io ngrok-free.app
-	onrender.com fleek.co translate.goog duckdns.org ddns.net hopto.org zapto.org sytes.net myftp.org serveo.net trycloudflare.com blogspot.com
-	wordpress.com altervista.org byethost.com infinityfreeapp.com rf.gd epizy.com ucoz.ru yolasite.com webnode.page jimdosite.com jimdofree.com
-	tripod.com angelfire.com geocities.com freewebs.com strikingly.com mystrikingly.com website.com site123.me canva.site carrd.co framer.app
+	onrender.com fleek.co translate.goog duckdns.org ddns.net hopto.org zapto.org sytes.net myftp.org serveo.net trycloudflare.com 
+	altervista.org byethost.com infinityfreeapp.com rf.gd epizy.com ucoz.ru yolasite.com webnode.page jimdosite.com jimdofree.com
+	strikingly.com mystrikingly.com website.com site123.me canva.site carrd.co framer.app
 	framer.website myportfolio.com s3.amazonaws.com amplifyapp.com lovable.app fly.dev up.railway.app vercel.sh digitaloceanspaces.com
-	linodeobjects.com backblazeb2.com appspot.com telegra.ph`)
+	linodeobjects.com backblazeb2.com telegra.ph`)
 
 // shortener says whether a host hides the target behind a short name.
 func shortener(host string) bool { return shorteners[strings.TrimPrefix(host, "www.")] }

@@ -9,17 +9,11 @@ import (
 	"spamcatcher/engine/message"
 )
 
-// body is the visible text without the subject that Message.Text begins with.
+// body is the visible text without the subject line that Message.Text begins
+// with.
 func body(m *engine.Mail) string {
-	t := m.Message.Text()
-	s := m.Message.Header().Get("Subject")
-	if strings.HasPrefix(t, s+"\n") {
-		return t[len(s)+1:]
-	}
-	if i := strings.IndexByte(t, '\n'); i >= 0 {
-		return t[i+1:]
-	}
-	return t
+	_, text, _ := strings.Cut(m.Message.Text(), "\n")
+	return text
 }
 
 // textWords counts words of the visible text: runs of letters and digits.
@@ -76,9 +70,18 @@ func subjectUpper(m *engine.Mail) (float64, bool) {
 	return upperRatio(m.Message.Header().Get("Subject"), 10)
 }
 
-func textUpper(m *engine.Mail) (float64, bool) { return upperRatio(body(m), 100) }
+// textUpper leaves out messages with a calendar part: its keywords are
+// capitals.
+func textUpper(m *engine.Mail) (float64, bool) {
+	for _, p := range m.Message.Parts() {
+		if p.MediaType == "text/calendar" {
+			return 0, false
+		}
+	}
+	return upperRatio(body(m), 100)
+}
 
-// subjectNeedlessWord: encoded words that hold nothing but ASCII letters,
+// subjectNeedlessEncoding: encoded words that hold nothing but ASCII letters,
 // written so that filters do not read them. RFC 2047 section 5.
 func subjectNeedlessEncoding(m *engine.Mail) (float64, bool) {
 	h := m.Message.Header()
@@ -97,6 +100,10 @@ func fromNeedlessEncoding(m *engine.Mail) (float64, bool) {
 	}
 	return truth(strings.Contains(raw, "?b?") && ascii(h.Get("From"))), true
 }
+
+// source8bit: the decoded source of the text parts holds characters beyond
+// ASCII.
+func source8bit(m *engine.Mail) (float64, bool) { return truth(has8bit(m.Message.Source())), true }
 
 func ascii(s string) bool { return !has8bit(s) }
 
@@ -229,7 +236,11 @@ func mixedWords(s string) int {
 // full-width Latin letters included, that stand for plain ones.
 func styledLetters(m *engine.Mail) (float64, bool) {
 	n := 0
-	for _, r := range m.Message.Text() {
+	t := m.Message.Text()
+	if ascii(t) {
+		return 0, true
+	}
+	for _, r := range t {
 		if r >= 0x1D400 && r <= 0x1D7FF || r >= 0x1F130 && r <= 0x1F189 || r >= 0x24B6 && r <= 0x24E9 || r >= 0xFF21 && r <= 0xFF5A {
 			n++
 		}
@@ -260,15 +271,19 @@ func longestWord(m *engine.Mail) (float64, bool) {
 	return float64(best), true
 }
 
-// exclamations is the number of exclamation marks for each 100 words, from 20
-// words on.
+// exclamations is the number of exclamation marks for each 100 words. It
+// exists from 20 words on, and without any mark.
 func exclamations(m *engine.Mail) (float64, bool) {
 	t := body(m)
+	n := strings.Count(t, "!") + strings.Count(t, "！")
+	if n == 0 {
+		return 0, true
+	}
 	w := wordCount(t)
 	if w < 20 {
 		return 0, false
 	}
-	return 100 * float64(strings.Count(t, "!")+strings.Count(t, "！")) / w, true
+	return 100 * float64(n) / w, true
 }
 
 // charsetUnused: the text part declares a character set of one script, but

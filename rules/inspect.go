@@ -31,11 +31,12 @@ type state struct {
 	detail []string
 	// first, second and third are pattern sets of one link or attachment.
 	first, second, third []uint64
+	counts               []int // header fields of each name
 }
 
-func newState(bits, rules int) *state {
+func newState(bits, rules, fields int) *state {
 	words := (bits + 63) / 64
-	return &state{bits: make([]uint64, words), detail: make([]string, rules)}
+	return &state{bits: make([]uint64, words), detail: make([]string, rules), counts: make([]int, fields)}
 }
 
 func (s *state) set(id int)      { s.bits[id>>6] |= 1 << (id & 63) }
@@ -182,7 +183,16 @@ func bounded(text string) string {
 
 // scan searches a text for all patterns of the group.
 func (p *patterns) scan(text string, s *state) {
-	p.set.Scan(text, func(id, start, end int) { s.hold(p.ids[id], text[start:end]) })
+	p.set.Scan(text, func(id, start, end int) { s.hold(p.ids[id], shown(text, start, end)) })
+}
+
+// shown is the detail of a match: the text at its place, or a whole short text
+// when the place is not known.
+func shown(text string, start, end int) string {
+	if start == end && len(text) <= 4*maxDetail {
+		return text
+	}
+	return text[start:end]
 }
 
 // clean makes a detail fit to be kept: at most maxDetail bytes, one line, no

@@ -28,9 +28,10 @@ type Report struct {
 	Symbols, Terms int
 	Samples        int
 	Kinds          map[string]int // rules by kind of condition
-	// Literalless are the rules with a pattern that has no literal of three
-	// bytes that must occur; each is tried on every message and so costs
-	// more than hundreds of others.
+	// Literalless are the rules with a pattern, or an alternative of one,
+	// in which no literal of three bytes must occur (or of two, if one is
+	// a digit or sign). Each is tried on every message and so costs more
+	// than hundreds of others.
 	Literalless []string
 }
 

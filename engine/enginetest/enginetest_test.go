@@ -55,12 +55,12 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":          "first line",
-		"cases x\n": "first line",
-		"cases 0\n": "proves nothing",
-		"cases 1\n": "0 cases found",
-		"cases 2\n=== a\nexpect\n\nSubject: x\n":                                "1 cases found, but the first line says 2",
-		"cases 1\n=== a\n\nSubject: x\n":                                        "no expect",
+		"":                                       "first line",
+		"cases x\n":                              "first line",
+		"cases 0\n":                              "proves nothing",
+		"cases 1\n":                              "0 cases found",
+		"cases 2\n=== a\nexpect\n\nSubject: x\n": "1 cases found, but the first line says 2",
+		"cases 1\n=== a\n\nSubject: x\n":         "no expect",
 		"cases 1\n=== a\nexpect\nexpect\n\nSubject: x\n":                        "second expect",
 		"cases 1\n=== a\nexpect\n\n":                                            "no message",
 		"cases 1\n=== a\nclient nowhere\nexpect\n\nSubject: x\n":                "client nowhere",

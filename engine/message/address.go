@@ -35,7 +35,7 @@ func parseAddresses(s string, all []Address) []Address {
 	addr, angled, at := "", false, false // at: the phrase holds an @
 	flush := func() {
 		name := trimSpace(phrase.String())
-		if addr == "" && !angled && strings.IndexByte(name, '@') >= 0 && strings.IndexAny(name, " \t") < 0 {
+		if addr == "" && !angled && strings.IndexByte(name, '@') >= 0 && (name[0] == '"' || strings.IndexAny(name, " \t") < 0) {
 			addr, name = name, ""
 		} else if addr == "" && !angled {
 			// A display name with the address beside it, without brackets.

@@ -276,6 +276,31 @@ var twists = []twist{
 		inner := "--in\r\n" + s.attachment() + "--in--\r\n"
 		s.partHead, s.body = "Content-Type: multipart/mixed; boundary=in\r\n", b64(inner)
 	}},
+	{"boundary in another case", func(s *shape) { replace(&s.kind, "sep", "SEP") }},
+	{"delimiters behind a space", func(s *shape) { s.delim, s.end = " --sep\r\n", " --sep--\r\n" }},
+	{"delimiters with three hyphens", func(s *shape) { s.delim, s.end = "---sep\r\n", "---sep--\r\n" }},
+	{"no-break space in the name of the encoding", func(s *shape) { replace(&s.encoding, "Encoding:", "Encoding\xa0:") }},
+	{"space in the name of the encoding", func(s *shape) { replace(&s.encoding, "Content-T", "Content- T") }},
+	{"space instead of hyphen in the name of the type", func(s *shape) { replace(&s.kind, "Content-T", "Content T") }},
+	{"zero-width space in the name of the type", func(s *shape) { replace(&s.kind, "Content-T", "Content-\u200bT") }},
+	{"no encoding declared, short lines", func(s *shape) {
+		s.encoding = ""
+		s.body = strings.ReplaceAll(s.body, "\r\n", "")
+		s.body = s.body[:40] + "\r\n" + s.body[40:] + "\r\n"
+	}},
+	{"base64 beneath the depth limit", func(s *shape) {
+		inner := "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64(eicar())
+		for i := range 150 {
+			inner = fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%dx\r\n\r\n--b%dx\r\n%s--b%dx--\r\n", i, i, inner, i)
+		}
+		*s = shape{head: inner}
+	}},
+	{"base64 behind 12,000 parts", func(s *shape) { s.delim = strings.Repeat("--sep\r\n\r\nx\r\n", 12_000) + s.delim }},
+	{"type behind 20,000 fields", func(s *shape) { s.kind = strings.Repeat("X: y\r\n", 20_000) + s.kind }},
+	{"message as a file", func(s *shape) {
+		inner := plainShape().String()
+		s.partHead, s.body = "Content-Type: application/octet-stream; name=fwd.eml\r\n", b64(inner)
+	}},
 	{"message/partial", func(s *shape) {
 		whole(s, "Content-Type: message/partial; number=1; total=1; id=\"x@example.org\"\r\n", plainShape().String())
 	}},

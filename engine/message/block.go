@@ -66,6 +66,7 @@ func (s *splitter) headerLine(line []byte, pos, next int) (body bool) {
 	}
 	if next-b.start > lim.HeaderBytes || len(b.spans) >= lim.Fields {
 		found.add(LimitHeader, "")
+		found.add(Ambiguous, LimitHeader)
 		b.rest = true
 		b.spans = append(b.spans, span{start: pos, end: next, colon: -1})
 		return false
@@ -140,8 +141,8 @@ func headerish(b []byte) bool {
 	if b[0] == ' ' || b[0] == '\t' {
 		return len(bytes.TrimLeft(firstLine(b), " \t\r\n")) > 0
 	}
-	_, _, spaced, ok := fieldName(firstLine(b))
-	return ok && !spaced
+	_, _, _, ok := fieldName(firstLine(b))
+	return ok
 }
 
 func firstLine(b []byte) []byte {
@@ -206,6 +207,7 @@ func (s *splitter) descend(p *Part, pos int) {
 			s.job.again(s, readAgain{part: p, guess: true})
 		case p.Depth >= lim.Depth:
 			found.add(LimitDepth, "")
+			found.add(Ambiguous, LimitDepth)
 			p.reading.opaque = true
 		default:
 			if len(boundary) > 70 {
@@ -219,9 +221,11 @@ func (s *splitter) descend(p *Part, pos int) {
 		switch {
 		case p.Depth >= lim.Depth:
 			found.add(LimitDepth, "")
+			found.add(Ambiguous, LimitDepth)
 			p.reading.opaque = true
 		case s.job.count >= lim.Parts:
 			found.add(LimitParts, "")
+			found.add(Ambiguous, LimitParts)
 			p.reading.opaque = true
 		case p.reading.encoding != identity && !headerish(s.src[pos:s.end]):
 			found.add(EncodingOnMultipart, p.Encoding)

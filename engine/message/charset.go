@@ -16,7 +16,7 @@ import (
 // decodeCharset turns text of a declared charset into valid UTF-8. A charset
 // that is missing, unknown or contradicted by the bytes is guessed: UTF-8,
 // else windows-1252.
-func decodeCharset(name string, b []byte, isHTML bool, found *defects) string {
+func decodeCharset(name string, b []byte, found *defects) string {
 	switch name {
 	case "", "us-ascii", "ascii", "utf-8", "utf8":
 		if utf8.Valid(b) {

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"strings"
 )
 
@@ -121,14 +120,18 @@ func (s *splitter) contentTypes(p *Part) (kinds []kind) {
 	}
 	spaced, n := false, 0
 	for i, f := range p.Header.fields {
-		if len(f.Name) != len("Content-Type") || !equalFold(f.Name, "Content-Type") {
+		loose := looseName(f, "content-type")
+		if !loose && (len(f.Name) != len("Content-Type") || !equalFold(f.Name, "Content-Type")) {
 			continue
 		}
 		if n++; n > s.job.m.lim.Readings {
 			break
 		}
-		spaced = spaced || f.spaced
+		spaced = spaced || f.spaced || loose
 		value := f.Value()
+		if loose {
+			value = afterColon(value)
+		}
 		// A line break in the middle of the field without the white space
 		// that makes a continuation.
 		if next := i + 1; next < len(p.Header.fields) && p.Header.fields[next].Name == "" {
@@ -209,223 +212,4 @@ func (s *splitter) kindsOf(value string, add func(kind) bool) {
 			found.add(Ambiguous, BoundaryDuplicate)
 		}
 	}
-}
-
-// A boundary is one reading of a boundary parameter; declared says that it
-// stands there as a parameter of its own.
-type boundary struct {
-	value    string
-	declared bool
-}
-
-// boundaries lists the readings of the boundary parameters of a value: each
-// one that is declared; with backslashes kept; cut at the first character
-// that a token cannot have; up to the semicolon whatever the quotes say;
-// without what stands behind NUL.
-func boundaries(value string, params []param) (all []boundary) {
-	var plain []param
-	for _, p := range params {
-		if base, _, star := strings.Cut(p.key, "*"); base == "boundary" {
-			if star {
-				continue
-			}
-			plain = append(plain, p)
-			all = append(all, boundary{p.value, true})
-		}
-	}
-	if ext := foldParams(onlyExtended(params), nil)["boundary"]; ext != "" {
-		all = append(all, boundary{ext, true})
-	}
-	if len(plain) == 1 && len(all) == 1 && strings.IndexAny(value, "\\\x00(?'") < 0 && strings.IndexAny(plain[0].value, " \t;,\"") < 0 &&
-		strings.Count(value, `"`)%2 == 0 && !strings.Contains(value, `"boundary`) {
-		return all
-	}
-	lower := asciiLower(value)
-	for at := 0; len(all) < 16; {
-		i := strings.Index(lower[at:], "boundary")
-		if i < 0 {
-			break
-		}
-		at += i + len("boundary")
-		rest := strings.TrimLeft(value[at:], " \t")
-		if !strings.HasPrefix(rest, "=") {
-			continue
-		}
-		rest = strings.TrimLeft(rest[1:], " \t")
-		add := func(v string) {
-			if v = trimSpace(v); v != "" {
-				all = append(all, boundary{v, false})
-				if n := strings.IndexByte(v, 0); n >= 0 {
-					all = append(all, boundary{v[:n], false}, boundary{strings.ReplaceAll(v, "\x00", ""), false})
-				}
-			}
-		}
-		if strings.HasPrefix(rest, `"`) {
-			if end := strings.IndexByte(rest[1:], '"'); end >= 0 {
-				add(rest[1 : 1+end])
-			} else {
-				add(rest[1:])
-			}
-			if end := quotedEnd(rest, 0); end > 2 {
-				add(strings.TrimSuffix(rest[1:end], `"`))
-			}
-		}
-		end := strings.IndexByte(rest, ';')
-		if end < 0 {
-			end = len(rest)
-		}
-		add(strings.Trim(rest[:end], `"`))
-		add(rest[:end])
-		if i := strings.IndexAny(rest[:end], " \t(,\""); i > 0 {
-			add(rest[:i])
-		}
-	}
-	return all
-}
-
-func onlyExtended(params []param) (ext []param) {
-	for _, p := range params {
-		if strings.HasPrefix(p.key, "boundary*") {
-			ext = append(ext, p)
-		}
-	}
-	return ext
-}
-
-// encodings lists the transfer encodings that readers may see in a part, the
-// usual one first; there is always one. It sets the part's Encoding.
-func (s *splitter) encodings(p *Part) (all []codec) {
-	found := s.found
-	add := func(c codec) bool {
-		for _, o := range all {
-			if o == c {
-				return false
-			}
-		}
-		all = append(all, c)
-		return true
-	}
-	n, spaced := 0, false
-	p.Header.each("Content-Transfer-Encoding", func(f Field) bool {
-		n++
-		spaced = spaced || f.spaced
-		value := f.Value()
-		name, _ := splitParams(value, nil)
-		if n == 1 {
-			p.Encoding = name
-		}
-		c, ok := codecs[name]
-		if ok {
-			if asciiLower(value) != name {
-				found.add(EncodingBad, value)
-			}
-			if add(c) && n > 1 {
-				found.add(EncodingConflict, value)
-				found.add(Ambiguous, EncodingConflict)
-			}
-			return n < 8
-		}
-		loose, ok := looseCodec(value)
-		if !ok {
-			found.add(EncodingUnknown, value)
-			add(identity)
-			return n < 8
-		}
-		found.add(EncodingBad, value)
-		found.add(Ambiguous, EncodingBad)
-		add(loose)
-		add(identity)
-		return n < 8
-	})
-	if len(all) == 0 {
-		return append(all, identity)
-	}
-	if spaced && add(identity) {
-		found.add(Ambiguous, HeaderSpaceColon)
-	}
-	return all
-}
-
-// looseCodec finds the name of an encoding somewhere in a value.
-func looseCodec(value string) (codec, bool) {
-	v := asciiLower(decodeWords(value))
-	letters := strings.Map(func(r rune) rune {
-		if ('a' <= r && r <= 'z') || ('0' <= r && r <= '9') || r == '-' {
-			return r
-		}
-		return -1
-	}, v)
-	switch {
-	case strings.Contains(letters, "base64"):
-		return base64Codec, true
-	case strings.Contains(letters, "quoted-printable"):
-		return quotedPrintable, true
-	case strings.Contains(letters, "uuencode") || strings.Contains(letters, "x-uue"):
-		return uuencode, true
-	case strings.Contains(letters, "7bit") || strings.Contains(letters, "8bit") || strings.Contains(letters, "binary"):
-		return identity, true
-	}
-	return identity, false
-}
-
-// leafReadings looks at a leaf whose extent is now known for content that can
-// be read in another way.
-func (j *job) leafReadings(s *splitter, p *Part) {
-	raw := p.Raw()
-	other := func(c codec, fill base64Fill) {
-		q := &Part{Header: p.Header, Parent: p.Parent, Depth: p.Depth, MediaType: p.MediaType, Params: p.Params, Charset: p.Charset,
-			Disposition: p.Disposition, Name: p.Name, Encoding: p.Encoding, Alternate: true}
-		q.reading.encoding, q.reading.fill = c, fill
-		j.again(s, readAgain{part: p, leaf: q})
-	}
-	switch p.reading.encoding {
-	case identity:
-		if looksBase64(raw) {
-			s.found.add(Base64Undeclared, "")
-			other(base64Codec, fillEnds)
-		}
-	case base64Codec:
-		i := bytes.IndexByte(raw, '=')
-		if i < 0 {
-			break
-		}
-		if rest := bytes.TrimLeft(raw[i:], "= \t\r\n"); len(rest) > 0 {
-			if moreBase64(rest) {
-				s.found.add(Ambiguous, Base64AfterPadding)
-			}
-			other(base64Codec, fillJunk)
-		}
-	}
-	if p.reading.encoding != identity && strings.HasPrefix(p.MediaType, "text/") {
-		j.inlineDecoded(s, p)
-	}
-}
-
-// looksBase64 tells whether a body that does not say so is base64: its first
-// line is long and pure, and so is the next one if it is no last line.
-func looksBase64(raw []byte) bool {
-	raw = bytes.TrimLeft(raw, "\r\n")
-	line, rest := cutLine(raw[:min(len(raw), 4096)])
-	line = bytes.TrimRight(line, "\r\n")
-	if len(line) < 60 || len(line)%4 != 0 || !pureBase64(line) {
-		return false
-	}
-	line, _ = cutLine(rest)
-	return pureBase64(bytes.TrimRight(line, "\r\n"))
-}
-
-// moreBase64 tells whether what stands behind padding is base64 again.
-func moreBase64(rest []byte) bool {
-	line, _ := cutLine(rest[:min(len(rest), 1024)])
-	line = bytes.TrimRight(line, "\r\n")
-	return len(line) >= 4 && pureBase64(line)
-}
-
-func pureBase64(b []byte) bool {
-	for _, c := range b {
-		if v := base64Value[c]; v >= 64 && v != b64Pad {
-			return false
-		}
-	}
-	return true
 }

@@ -146,10 +146,38 @@ func (f *finder) inside(tail string, depth int) {
 			}
 			f.insideOne(plain, depth)
 			return // it goes to the end and was looked through itself
+		case strings.HasPrefix(after, ":/") && len(after) > 2 && isHostByte(after[2]):
+			// A slash lost on the way through a rewriter: "__http:/host/path__;".
+			plain, _, _ := strings.Cut(tail[at:], "__;")
+			f.insideOne(strings.Replace(plain, ":/", "://", 1), depth)
+			at += len(plain)
+		case strings.HasPrefix(after, "-3a__"):
+			value, _, _ := strings.Cut(tail[at:], "&")
+			f.insideOne(hyphenDecode(value), depth)
+			at += len(value)
 		default:
 			at += 4
 		}
 	}
+}
+
+// hyphenDecode undoes the notation of a widespread rewriter: "_" for a slash,
+// "-XX" for the byte XX.
+func hyphenDecode(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '_' {
+			c = '/'
+		} else if c == '-' && i+2 < len(s) {
+			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi >= 0 && lo >= 0 {
+				c = byte(hi<<4 | lo)
+				i += 2
+			}
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }
 
 func (f *finder) insideOne(url string, depth int) {

@@ -132,6 +132,7 @@ func (m *Message) Defect(kind string) int { return m.allDefects().count(kind) }
 func (m *Message) allDefects() *defects {
 	m.defectOnce.Do(func() {
 		m.defects.merge(&m.found)
+		wordDefects(m.Header(), &m.defects)
 		for _, p := range m.parts {
 			if p.leaf() {
 				p.Decoded()

@@ -159,7 +159,7 @@ func foldParams(params []param, found *defects) map[string]string {
 			}
 		}
 		var none defects
-		text := decodeCharset(cs, raw, false, &none)
+		text := decodeCharset(cs, raw, &none)
 		if old, ok := m[base]; ok && old != text && found != nil {
 			found.add(ParamDuplicate, base)
 		}

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strings"
 	"sync"
 )
@@ -40,6 +41,7 @@ type reading struct {
 	opaque    bool // a container that is not opened: only its raw text is looked at
 	aside     bool // stands in a preamble or epilogue: no reader shows it
 	others    int  // further readings noted
+	prefixed  bool // one of them lets delimiters go on
 	encoding  codec
 	fill      base64Fill
 }
@@ -51,8 +53,12 @@ func (p *Part) Raw() []byte { return p.src[p.start:p.end:p.end] }
 func (p *Part) leaf() bool { return !p.reading.container || p.reading.opaque }
 
 // Decoded is the body with its transfer encoding undone, as well as that can
-// be done.
+// be done. The body of a container is left as it is: its content is in the
+// Children.
 func (p *Part) Decoded() []byte {
+	if !p.leaf() {
+		return p.Raw()
+	}
 	p.decodeOnce.Do(func() {
 		p.decoded = p.reading.encoding.decode(p.Raw(), p.reading.fill, &p.decodeFound)
 	})
@@ -65,9 +71,41 @@ func (p *Part) Text() string {
 		return ""
 	}
 	p.textOnce.Do(func() {
-		p.text = decodeCharset(p.Charset, p.Decoded(), p.isHTML(), &p.textFound)
+		p.text = decodeCharset(p.charset(), p.Decoded(), &p.textFound)
 	})
 	return p.text
+}
+
+// charset is the declared charset, or that of HTML's meta element if none is
+// declared, or UTF-16 if its byte order mark stands in front.
+func (p *Part) charset() string {
+	if p.Charset != "" {
+		return p.Charset
+	}
+	head := p.Decoded()
+	head = head[:min(len(head), 1024)]
+	switch {
+	case bytes.HasPrefix(head, []byte("\xff\xfe")):
+		return "utf-16le"
+	case bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return "utf-16be"
+	}
+	if !p.isHTML() {
+		return ""
+	}
+	lower := asciiLower(string(head))
+	i := strings.Index(lower, "charset=")
+	if i < 0 {
+		return ""
+	}
+	name := strings.TrimLeft(lower[i+len("charset="):], "\"' ")
+	if end := strings.IndexAny(name, "\"'>; /"); end >= 0 {
+		name = name[:end]
+	}
+	if lookupCharset(name) == nil || strings.HasPrefix(name, "utf-16") {
+		return "" // what is written in ASCII is no UTF-16
+	}
+	return name
 }
 
 func (p *Part) textual() bool {

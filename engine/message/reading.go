@@ -7,7 +7,7 @@ import (
 
 // A job is the parsing of one message: the first reading, and the list of
 // what has to be read in another way. The budget keeps the whole linear: all
-// further readings together look at no more bytes than eight times the
+// further readings together look at no more bytes than four times the
 // message.
 type job struct {
 	m          *Message
@@ -70,9 +70,6 @@ func (j *job) readAgain() {
 		r := j.queue[0]
 		j.queue = j.queue[1:]
 		cost := r.part.end - r.part.start + 64
-		if r.leaf != nil {
-			cost = cost/4 + 16
-		}
 		if cost > j.budget || j.count >= j.m.lim.Parts {
 			j.m.found.add(LimitReadings, "")
 			j.m.found.add(Ambiguous, LimitReadings)
@@ -93,8 +90,14 @@ func (j *job) read(r readAgain) {
 	case r.decode:
 		j.readDecoded(r)
 	case r.inside:
-		if headerish(p.Raw()) {
-			j.readEntity(r, p.src, p.start, p.end, p, "message inside "+p.MediaType)
+		src, start, end := p.src, p.start, p.end
+		if p.reading.encoding != identity {
+			src = p.Decoded()
+			start, end = 0, len(src)
+			j.budget -= len(src)
+		}
+		if headerish(src[start:end]) {
+			j.readEntity(r, src, start, end, p, "message inside "+p.MediaType)
 		}
 	case r.entity > 0:
 		j.readEntity(r, p.src, r.entity-1, p.end, p.Parent, "end of header")
@@ -105,6 +108,8 @@ func (j *job) read(r readAgain) {
 		}
 		if b != "" && bytes.Contains(p.Raw(), []byte("--"+b)) {
 			j.readMultipart(r, p.src, p.start, p.end, b)
+		} else if i := indexContentField(p.Raw()); r.guess && i >= 0 {
+			j.readEntity(r, p.src, p.start+i, p.end, p, "boundary")
 		} else if r.sure {
 			j.m.found.add(Ambiguous, "boundary")
 		}

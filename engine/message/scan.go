@@ -24,6 +24,7 @@ type splitter struct {
 	inHeader bool
 	block    block
 	made     []*Part
+	crlf, lf int // lines that end with CRLF, with LF only
 
 	// How this reading differs from the first one.
 	alternate bool
@@ -46,14 +47,21 @@ type frame struct {
 
 // split builds the part tree of a message.
 func split(m *Message) {
-	j := &job{m: m, budget: 8*len(m.raw) + 64<<10}
+	j := &job{m: m, budget: 4*len(m.raw) + 64<<10}
 	s := j.splitter(m.raw, len(m.raw))
 	m.root = s.begin(nil, 0, "text/plain")
 	s.run(0)
+	j.lineDefects(s.crlf, s.lf)
 	j.wholeReadings()
 	j.readAgain()
 	m.parts = documentOrder(m.root, make([]*Part, 0, j.count))
 	m.parts = append(m.parts, j.alternates...)
+	if len(m.parts) > m.lim.Parts+1 {
+		m.found.add(LimitParts, "")
+		m.found.add(Ambiguous, LimitParts)
+		clear(m.parts[m.lim.Parts+1:])
+		m.parts = m.parts[:m.lim.Parts+1]
+	}
 }
 
 // documentOrder walks the tree without recursion: it may be deep.
@@ -90,6 +98,11 @@ func (s *splitter) run(pos int) {
 		next := s.end
 		if i := bytes.IndexByte(s.src[pos:s.end], '\n'); i >= 0 {
 			next = pos + i + 1
+			if i > 0 && s.src[next-2] == '\r' {
+				s.crlf++
+			} else {
+				s.lf++
+			}
 		}
 		line := s.src[pos:next]
 		if len(s.open) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
@@ -140,6 +153,7 @@ func (s *splitter) cross(f int, last bool, pos, next int) bool {
 	}
 	if s.job.count >= s.job.m.lim.Parts {
 		s.found.add(LimitParts, "")
+		s.found.add(Ambiguous, LimitParts)
 		p := s.begin(fr.part, pos, "text/plain")
 		s.adopt(p)
 		p.Header, p.start, p.reading.opaque = newHeader(nil), pos, true
@@ -193,7 +207,10 @@ func (s *splitter) delimiter(line []byte) (f int, last, ok bool) {
 			return f, bytes.HasPrefix(rest[n:], []byte("--")) || bytes.HasSuffix(rest[n:], []byte("--")), true
 		}
 		s.found.add(BoundaryPrefix, string(rest[:min(len(rest), maxDetail)]))
-		s.job.again(s, readAgain{part: s.open[f].part, boundary: s.open[f].boundary, prefix: true})
+		if p := s.open[f].part; !p.reading.prefixed {
+			p.reading.prefixed = true
+			s.job.again(s, readAgain{part: p, boundary: s.open[f].boundary, prefix: true})
+		}
 	}
 	return 0, false, false
 }
@@ -266,10 +283,12 @@ func (s *splitter) closeTo(f, pos int) {
 	}
 	if s.part != nil {
 		s.finish(s.part, end)
+		end = s.part.end // an empty part may begin where the delimiter's line end is
 	}
 	for i := len(s.open) - 1; i > f; i-- {
 		fr := &s.open[i]
 		s.finish(fr.part, end)
+		end = fr.part.end
 		if fr.boundary == "" {
 			continue
 		}
@@ -327,5 +346,20 @@ func (s *splitter) enter(p *Part, boundary string, pos int) {
 	s.part, s.inHeader = nil, false
 	if boundary == "" {
 		s.adopt(s.begin(p, pos, "text/plain"))
+	}
+}
+
+// lineDefects judges the line ends of the message and looks for NUL. A
+// message that has only LF was written to a file that way: no defect.
+func (j *job) lineDefects(crlf, lf int) {
+	raw, body := j.m.raw, j.m.root.Raw()
+	if crlf > 0 && lf > 0 {
+		j.m.found.addN(LineBareLF, "", lf)
+	}
+	if n := bytes.Count(raw, []byte{'\r'}); n > crlf && hasBareCR(body) {
+		j.m.found.addN(LineBareCR, "", n-crlf)
+	}
+	if n := bytes.Count(body, []byte{0}); n > 0 {
+		j.m.found.addN(LineNUL, "", n)
 	}
 }

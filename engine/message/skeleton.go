@@ -20,9 +20,8 @@ func Fold(s string) string {
 	if i == len(s) {
 		return asciiLower(s)
 	}
-	s = norm.NFKD.String(s)
 	out := make([]byte, 0, len(s))
-	other := false // something stayed that may have to be composed again
+	loose := false // marks that belong to the letter before them are not joined to it
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			out = append(out, lowerByte(c))
@@ -30,26 +29,60 @@ func Fold(s string) string {
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
+		if l := latin(r); l != 0 {
+			out = append(out, l)
+			i += n
+			continue
+		}
+		d := norm.NFKD.PropertiesString(s[i:]).Decomposition()
 		i += n
-		if invisible(r) || combining(r) {
+		if len(d) == 0 || !separable(d) {
+			loose = loose || r == 0x3099 || r == 0x309a || 0x1100 <= r && r < 0x1200
+			out = appendFolded(out, r)
 			continue
 		}
-		if l := latin(r); l != 0 {
-			out = append(out, l)
-			continue
+		for len(d) > 0 {
+			r, n := utf8.DecodeRune(d)
+			out = appendFolded(out, r)
+			d = d[n:]
 		}
-		r = unicode.ToLower(r)
-		if l := latin(r); l != 0 {
-			out = append(out, l)
-			continue
-		}
-		other = true
-		out = utf8.AppendRune(out, r)
 	}
-	if other {
+	if loose {
 		return string(norm.NFC.Bytes(out))
 	}
 	return string(out)
+}
+
+func appendFolded(out []byte, r rune) []byte {
+	if r < utf8.RuneSelf {
+		return append(out, lowerByte(byte(r)))
+	}
+	if invisible(r) || combining(r) {
+		return out
+	}
+	l := latin(r)
+	if l == 0 {
+		r = unicode.ToLower(r)
+		l = latin(r)
+	}
+	if l != 0 {
+		return append(out, l)
+	}
+	return utf8.AppendRune(out, r)
+}
+
+// separable tells whether a decomposition may be used: not if it splits off a
+// mark that is kept.
+func separable(d []byte) bool {
+	for len(d) > 0 {
+		p := norm.NFKD.Properties(d)
+		r, n := utf8.DecodeRune(d)
+		if p.CCC() != 0 && !combining(r) {
+			return false
+		}
+		d = d[n:]
+	}
+	return true
 }
 
 // invisible tells whether a character has no width.

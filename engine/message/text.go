@@ -7,12 +7,12 @@ type texts struct {
 	visible, source string
 	html            *HTML
 	links           []rawLink // of the HTML parts
-	plain           []span2   // where the visible text of text parts stands
+	plain           []stretch // where the visible text of text parts stands
 	found           defects
 }
 
-// A span2 is a run of the visible text.
-type span2 struct {
+// A stretch is a run of the visible text.
+type stretch struct {
 	start, end int
 	attached   bool
 }
@@ -41,8 +41,19 @@ func (m *Message) views() *texts {
 			if !p.textual() {
 				continue
 			}
-			text := p.Text()
-			t.found.merge(&p.textFound)
+			var text string
+			if dec := p.Decoded(); len(dec) > m.lim.TextBytes {
+				// What is cut off anyway need not be decoded.
+				n := m.lim.TextBytes
+				for n > m.lim.TextBytes-8 && n > 0 && dec[n-1] >= 0x80 {
+					n-- // not inside a character
+				}
+				text = decodeCharset(p.charset(), dec[:n], &t.found)
+				t.found.add(LimitText, "")
+			} else {
+				text = p.Text()
+				t.found.merge(&p.textFound)
+			}
 			if room := m.lim.TextBytes - source.Len(); len(text) > room {
 				t.found.add(LimitText, "")
 				text = strings.ToValidUTF8(text[:max(0, room)], "")
@@ -68,7 +79,7 @@ func (m *Message) views() *texts {
 			} else {
 				r.plain(text)
 			}
-			t.plain = append(t.plain, span2{start, len(r.out), attached})
+			t.plain = append(t.plain, stretch{start, len(r.out), attached})
 		}
 		r.breakLine()
 		if r.cut {

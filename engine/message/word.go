@@ -8,6 +8,24 @@ import (
 // decodeWords decodes the encoded words of a header text, also where RFC 2047
 // section 5 does not allow them, because readers do so too.
 func decodeWords(s string) string {
+	var none defects
+	return decodeWordsTo(s, &none)
+}
+
+// wordDefects looks for words that cannot be decoded in the fields that a
+// reader shows.
+func wordDefects(h *Header, found *defects) {
+	for _, name := range []string{"Subject", "From", "To", "Cc", "Reply-To", "Sender"} {
+		h.each(name, func(f Field) bool {
+			if strings.Contains(f.text, "=?") {
+				decodeWordsTo(f.Value(), found)
+			}
+			return true
+		})
+	}
+}
+
+func decodeWordsTo(s string, found *defects) string {
 	if strings.Index(s, "=?") < 0 {
 		return validText(s)
 	}
@@ -15,23 +33,31 @@ func decodeWords(s string) string {
 	out.Grow(len(s))
 	var pend []byte // decoded bytes of adjacent words of one charset
 	var pendCharset string
-	var none defects
 	flush := func() {
 		if len(pend) > 0 {
-			out.WriteString(decodeCharset(pendCharset, pend, false, &none))
+			var bad defects
+			out.WriteString(decodeCharset(pendCharset, pend, &bad))
+			if len(bad.all) > 0 {
+				found.add(WordBad, pendCharset)
+			}
 			pend = pend[:0]
 		}
 	}
-	for s != "" {
+	for last := strings.LastIndex(s, "?="); ; {
 		i := strings.Index(s, "=?")
-		if i < 0 {
+		if i < 0 || i > last {
+			if i >= 0 {
+				found.add(WordBad, s[i:]) // it does not end
+			}
 			break
 		}
 		cs, data, n, ok := parseWord(s[i:])
 		if !ok {
+			found.add(WordBad, s[i:])
 			flush()
 			out.WriteString(validText(s[:i+2]))
 			s = s[i+2:]
+			last -= i + 2
 			continue
 		}
 		// RFC 2047 section 6.2: white space between adjacent words is not shown.
@@ -45,6 +71,7 @@ func decodeWords(s string) string {
 		pendCharset = cs
 		pend = append(pend, data...)
 		s = s[i+n:]
+		last -= i + n
 	}
 	flush()
 	out.WriteString(validText(s))

@@ -11,9 +11,31 @@ type branch struct {
 	needs    []need // all of them, the rarest first
 	bounds   *bounds
 	anywhere bool // bounds do not bound
-	// sure: an occurrence of a literal is a match, if it stands at word
-	// boundaries where before and after ask for that.
-	sure, before, after bool
+	// sure: an occurrence of a literal is a match if what asks holds before
+	// and after it, and if it is one of strict, unless strict is nil.
+	sure          bool
+	before, after syntax.Op // OpBeginText, OpEndText, OpWordBoundary or OpEmptyMatch
+	strict        []string
+}
+
+// meets says whether a literal found at text[from:to] is a match of a sure
+// branch.
+func (b *branch) meets(text string, from, to int) bool {
+	return asserted(b.before, text, from) && asserted(b.after, text, to) &&
+		(b.strict == nil || slices.Contains(b.strict, text[from:to]))
+}
+
+// asserted says whether an assertion holds at an offset.
+func asserted(op syntax.Op, text string, at int) bool {
+	switch op {
+	case syntax.OpBeginText:
+		return at == 0
+	case syntax.OpEndText:
+		return at == len(text)
+	case syntax.OpWordBoundary:
+		return boundary(text, at)
+	}
+	return true
 }
 
 // need is a set of literals of which one must occur.
@@ -27,7 +49,7 @@ type need struct {
 
 const (
 	maxBranches = 40
-	maxNeeds    = 5 // of a branch
+	maxNeeds    = 3 // of a branch
 )
 
 // split derives the branches of a pattern: nil when one of them has no literal
@@ -102,18 +124,25 @@ func newBranch(re *syntax.Regexp) branch {
 	b := branch{bounds: measure(re)}
 	factors := flat(re, nil)
 	middle := factors
-	if len(middle) > 1 && middle[0].Op == syntax.OpWordBoundary {
-		middle, b.before = middle[1:], true
+	b.before, b.after = syntax.OpEmptyMatch, syntax.OpEmptyMatch
+	if first := middle[0].Op; len(middle) > 1 && (first == syntax.OpWordBoundary || first == syntax.OpBeginText) {
+		middle, b.before = middle[1:], first
 	}
-	if len(middle) > 1 && middle[len(middle)-1].Op == syntax.OpWordBoundary {
-		middle, b.after = middle[:len(middle)-1], true
+	if last := middle[len(middle)-1].Op; len(middle) > 1 && (last == syntax.OpWordBoundary || last == syntax.OpEndText) {
+		middle, b.after = middle[:len(middle)-1], last
 	}
 	all := make([]needs, len(middle))
 	for i, f := range middle {
 		all[i] = required(f)
 	}
 	if n := concat(all); n.exact != nil && usable(n.exact) {
-		b.sure = n.closed
+		b.sure = n.closed || n.strict != nil
+		if !n.closed {
+			b.strict = n.strict
+		}
+		if !b.sure {
+			n.exact = prefixes(n.exact)
+		}
 		b.needs = []need{{literals: n.exact, left: b.bounds.reach, right: b.bounds.reach}}
 		return b
 	}
@@ -132,7 +161,7 @@ func newBranch(re *syntax.Regexp) branch {
 	}
 	add := func(set []string, from, to int) {
 		if usable(set) {
-			b.needs = append(b.needs, need{literals: set, left: span(0, to), right: span(from, len(middle))})
+			b.needs = append(b.needs, need{literals: prefixes(set), left: span(0, to), right: span(from, len(middle))})
 		}
 	}
 	run, first := empty, 0

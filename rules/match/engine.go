@@ -15,6 +15,10 @@ const (
 	heavyMemory = 2 << 20
 	// heavyBytes is how much of one text a heavy pattern is tried on.
 	heavyBytes = 16 << 10
+	// packSize is how many patterns without literals share a pass, and
+	// packMemory what its automaton may take, in bytes.
+	packSize   = 25
+	packMemory = 8 << 20
 )
 
 // engine searches for one pattern with RE2. The one of a light pattern tells
@@ -55,4 +59,38 @@ func (e *engine) find(text string) (start, end int, ok bool) {
 		return 0, 0, e.slow().MatchString(text)
 	}
 	return 0, 0, len(found) > 0
+}
+
+// pack is several patterns that are tried in one pass over the text.
+type pack struct {
+	set *experimental.Set // nil: each is to be tried alone
+	ids []int
+}
+
+func newPack(patterns []string, ids []int) (pack, error) {
+	if len(ids) == 1 {
+		return pack{ids: ids}, nil
+	}
+	exprs := make([]string, len(ids))
+	for i, id := range ids {
+		exprs[i] = patterns[id]
+	}
+	set, err := experimental.CompileSetWithOptions(exprs, experimental.CompileOptions{MaxMem: packMemory})
+	return pack{set: set, ids: ids}, err
+}
+
+// find marks the patterns that occur in text as known; all of them as due when
+// that would take too much memory.
+func (k *pack) find(text string, sc *scratch) {
+	if k.set != nil {
+		if found, err := k.set.FindAllStringWithError(text, len(k.ids)); err == nil {
+			for _, i := range found {
+				sc.known[k.ids[i]>>6] |= 1 << (k.ids[i] & 63)
+			}
+			return
+		}
+	}
+	for _, id := range k.ids {
+		sc.mark(id)
+	}
 }

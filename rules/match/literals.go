@@ -10,11 +10,10 @@ import (
 )
 
 // A required literal is a string that occurs, folded, in every folded text in
-// which the pattern matches. Folding maps A-Z to a-z, the Kelvin sign to k and
-// the long s to s: the two characters beyond ASCII that (?i) takes for ASCII
-// letters. All other case variants are expanded into several literals. So a
-// set of literals is required when one of them occurs wherever the pattern
-// matches; leaving a variant out would silently lose mail.
+// which the pattern matches. Folding replaces each character by one that stands
+// for all that (?i) does not tell from it. So a set of literals is required when
+// one of them occurs wherever the pattern matches; a literal too few would
+// silently lose mail.
 //
 // The literals are derived from the syntax tree from the leaves up. A node is
 // either exact: a small set of strings that is all it can match; or it has, at
@@ -23,22 +22,48 @@ import (
 
 const (
 	minLiteral = 3   // bytes
-	maxLiteral = 48  // bytes; longer ones are cut
-	maxProduct = 32  // strings that a concatenation may multiply to
+	maxLiteral = 48  // bytes of a product
+	maxPrefix  = 8   // bytes of a literal that only sorts out
+	maxProduct = 16  // strings that a concatenation may multiply to
 	maxUnion   = 400 // strings that an alternation may join
 )
 
-// fold is the folding of one rune.
+// fold returns the character that stands for all that (?i) does not tell from
+// r: a lower-case ASCII letter if there is one, as for the Kelvin sign and the
+// long s, else the first.
 func fold(r rune) rune {
-	switch {
-	case r >= 'A' && r <= 'Z':
-		return r + 'a' - 'A'
-	case r == '\u212a':
-		return 'k'
-	case r == '\u017f':
-		return 's'
+	if r < utf8.RuneSelf {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
 	}
-	return r
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if least < utf8.RuneSelf {
+		return fold(least)
+	}
+	return least
+}
+
+// same says whether text folds to a literal.
+func same(text, literal string) bool {
+	for _, want := range literal {
+		if text == "" {
+			return false
+		}
+		r, n := rune(text[0]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(text)
+		}
+		if fold(r) != want {
+			return false
+		}
+		text = text[n:]
+	}
+	return text == ""
 }
 
 // needs is what a node of the syntax tree requires.
@@ -48,11 +73,14 @@ type needs struct {
 	// closed says that the node matches every text that folds to one of
 	// exact, so that the literals alone decide.
 	closed bool
+	// strict, when not nil, are all strings that the node matches, as they
+	// are.
+	strict []string
 	// best is the best required set when exact is nil; nil when there is none.
 	best []string
 }
 
-var empty = needs{exact: []string{""}, closed: true}
+var empty = needs{exact: []string{""}, closed: true, strict: []string{""}}
 
 // required derives the needs of a node.
 func required(re *syntax.Regexp) needs {
@@ -120,19 +148,22 @@ func orbit(r rune) []rune {
 func runes(list []rune) needs {
 	n := needs{closed: true}
 	for _, r := range list {
-		f := fold(r)
-		n.exact = append(n.exact, string(f))
-		if f >= 'a' && f <= 'z' && !(slices.Contains(list, f) && slices.Contains(list, f-'a'+'A')) {
-			n.closed = false
-		}
 		if r == utf8.RuneError || !utf8.ValidRune(r) {
 			return needs{} // how these compare with broken bytes is the engine's affair
+		}
+		n.exact = append(n.exact, string(fold(r)))
+		n.strict = append(n.strict, string(r))
+		for _, f := range orbit(r) {
+			n.closed = n.closed && slices.Contains(list, f)
 		}
 	}
 	slices.Sort(n.exact)
 	n.exact = slices.Compact(n.exact)
 	if len(n.exact) == 0 || len(n.exact) > maxProduct {
 		return needs{}
+	}
+	if len(n.strict) > maxProduct {
+		n.strict = nil
 	}
 	return n
 }
@@ -148,7 +179,8 @@ func concat(all []needs) needs {
 			continue
 		}
 		if p, ok := product(run.exact, n.exact); ok {
-			run = needs{exact: p, closed: run.closed && n.closed}
+			strict, _ := product(run.strict, n.strict)
+			run = needs{exact: p, closed: run.closed && n.closed, strict: strict}
 			continue
 		}
 		best = better(best, run.exact)
@@ -161,7 +193,7 @@ func concat(all []needs) needs {
 }
 
 func product(a, b []string) ([]string, bool) {
-	if len(a)*len(b) > max(maxProduct, len(a), len(b)) {
+	if len(a) == 0 || len(b) == 0 || len(a)*len(b) > max(maxProduct, len(a), len(b)) {
 		return nil, false
 	}
 	out := make([]string, 0, len(a)*len(b))
@@ -178,18 +210,23 @@ func product(a, b []string) ([]string, bool) {
 }
 
 func alternate(all []needs) needs {
-	exact, closed := []string{}, true
+	exact, strict, closed, literal := []string{}, []string{}, true, true
 	for _, n := range all {
 		if n.exact == nil {
 			exact = nil
 			break
 		}
 		exact = append(exact, n.exact...)
+		strict = append(strict, n.strict...)
 		closed = closed && n.closed
+		literal = literal && n.strict != nil
 	}
 	if exact != nil && len(exact) <= maxUnion {
 		slices.Sort(exact)
-		return needs{exact: slices.Compact(exact), closed: closed}
+		if !literal || len(strict) > maxUnion {
+			strict = nil
+		}
+		return needs{exact: slices.Compact(exact), closed: closed, strict: strict}
 	}
 	var union []string
 	for _, n := range all {
@@ -237,11 +274,27 @@ func usable(set []string) bool {
 		return false
 	}
 	for _, s := range set {
-		if len(s) < minLiteral {
+		if len(s) < minLiteral && !seldom(s) {
 			return false
 		}
 	}
 	return true
+}
+
+// seldom says whether a literal shorter than minLiteral still sorts out most
+// texts: a sign that few texts contain, or two characters not both letters or
+// blanks.
+func seldom(s string) bool {
+	signs := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case strings.IndexByte("$%{}[]|^~#`\\@*+!", c) >= 0 || c < ' ' && c != '\n':
+			return true
+		case c != ' ' && c != '\n' && (c < 'a' || c > 'z'):
+			signs++
+		}
+	}
+	return len(s) == 2 && (signs > 0 || strings.ContainsAny(s, "qxzjvk"))
 }
 
 // better returns the rarer of two required sets. The first may be nil, the
@@ -290,4 +343,19 @@ func common(s string) bool {
 		return true
 	}
 	return false
+}
+
+// prefixes shortens the literals of a set, which leaves it required.
+func prefixes(set []string) []string {
+	out := make([]string, len(set))
+	for i, s := range set {
+		n := len(s)
+		if n > maxPrefix {
+			for n = maxPrefix; !utf8.RuneStart(s[n]); n-- {
+			}
+		}
+		out[i] = s[:n]
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -1,12 +1,20 @@
 // Package match turns many patterns into one immutable Set that finds, in one
 // pass over a text, which of them occur. It knows nothing of mail.
 //
-// From each pattern a set of literals is derived of which one must occur
-// wherever the pattern matches. One automaton finds the literals of all
-// patterns in a single pass. A pattern none of whose literals occurs is never
-// tried. One that consists of its literals alone is decided by them. What
-// remains is tried by RE2, which takes time linear in the text, and only on the
-// stretches around the literals that a match can reach.
+// A pattern is split into its alternatives, and from each are derived sets of
+// literals of which one must occur wherever it matches: for "(?:send|pay) .*
+// now" one of "send " and "pay ", and " now". One automaton finds the literals
+// of all patterns in a single pass. Then, for each pattern with a literal that
+// was found:
+//
+//   - An alternative that lacks one of its literals is left.
+//   - One that consists of literals alone is decided by them.
+//   - What remains is tried by RE2, which takes time linear in the text, and
+//     only on the stretches that a match around the rarest literal can reach
+//     and in which the other literals are.
+//
+// Patterns with an alternative that needs no literal are tried on every text,
+// several in one pass.
 package match
 
 import (
@@ -38,13 +46,10 @@ type Set struct {
 	patterns []pattern
 	dfa      *dfa
 	users    [][]int32 // patterns to try when a literal is found
-	length   []int32   // bytes of a literal
-	// exotic is the first of two literals that no pattern has: the two
-	// characters beyond ASCII that fold to ASCII letters. A text with one of
-	// them is searched again as if it had those.
-	exotic  int32
-	always  []uint64 // patterns without literals
-	scratch sync.Pool
+	literals []string
+	always   []uint64 // patterns without literals that are tried one by one
+	packs    []pack   // the others without literals
+	scratch  sync.Pool
 }
 
 // pattern is one compiled pattern.
@@ -61,6 +66,7 @@ func Compile(patterns []string) (*Set, error) {
 	s := &Set{patterns: make([]pattern, len(patterns)), always: make([]uint64, (len(patterns)+63)/64)}
 	ids := map[string]int32{}
 	var literals []string
+	var lone []int
 	var errs []error
 	for i, expr := range patterns {
 		p, err := compile(expr)
@@ -68,8 +74,11 @@ func Compile(patterns []string) (*Set, error) {
 			errs = append(errs, &Error{i, err})
 			continue
 		}
-		if p.branches == nil {
+		switch {
+		case p.branches == nil && p.heavy:
 			s.always[i>>6] |= 1 << (i & 63)
+		case p.branches == nil:
+			lone = append(lone, i)
 		}
 		for b := range p.branches {
 			for n := range p.branches[b].needs {
@@ -81,7 +90,6 @@ func Compile(patterns []string) (*Set, error) {
 						ids[lit] = id
 						literals = append(literals, lit)
 						s.users = append(s.users, nil)
-						s.length = append(s.length, int32(len(lit)))
 					}
 					need.ids = append(need.ids, id)
 					if n == 0 && !slices.Contains(s.users[id], int32(i)) {
@@ -95,9 +103,15 @@ func Compile(patterns []string) (*Set, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	s.exotic = int32(len(literals))
+	for ids := range slices.Chunk(lone, packSize) {
+		k, err := newPack(patterns, ids)
+		if err != nil {
+			return nil, fmt.Errorf("compiling patterns without literals: %w", err)
+		}
+		s.packs = append(s.packs, k)
+	}
+	s.literals = literals
 	if len(literals) > 0 {
-		literals = append(literals, "\u212a", "\u017f")
 		s.dfa = newDFA(literals)
 	}
 	s.scratch.New = func() any { return newScratch(len(literals), len(s.always)) }
@@ -118,8 +132,9 @@ func compile(expr string) (pattern, error) {
 	return pattern{engine: e, bounds: all, branches: split(tree, all)}, nil
 }
 
-// Literalless lists the patterns that have no literal of three bytes that must
-// occur, and so are tried on every text.
+// Literalless lists the patterns with an alternative in which no literal must
+// occur that sorts texts out: one of three bytes, of two if one is a digit or
+// sign, or a sign that few texts have. They are tried on every text.
 func (s *Set) Literalless() []int {
 	var ids []int
 	for i := range s.patterns {
@@ -135,7 +150,8 @@ func (s *Set) Len() int { return len(s.patterns) }
 
 // Scan calls emit once for each pattern that occurs in text, in the order of
 // ids, with a place that shows it: one of its occurrences, or for a heavy
-// pattern that of its literal. An empty place means that it is not known.
+// pattern that of its literal. An empty place means that it is not known, as
+// for most patterns without literal.
 //
 // Its time is linear in the text. A pattern is heavy when it has a repetition
 // counted higher than 8, as in .{0,40}; hostile texts make it cost a
@@ -146,26 +162,24 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	defer s.scratch.Put(sc)
 	sc.reset()
 	copy(sc.due, s.always)
-	exotic := false
+	clear(sc.known)
+	for i := range s.packs {
+		s.packs[i].find(text, sc)
+	}
 	if s.dfa != nil {
 		s.dfa.scan(text, sc)
-		if sc.has(s.exotic) || sc.has(s.exotic+1) {
-			exotic = true
-			sc.reset()
-			s.dfa.scanExotic(text, sc)
-		}
 		for _, lit := range sc.touched {
-			if lit < s.exotic {
-				for _, id := range s.users[lit] {
-					sc.due[id>>6] |= 1 << (id & 63)
-				}
+			for _, id := range s.users[lit] {
+				sc.mark(int(id))
 			}
 		}
 	}
-	for w, due := range sc.due {
-		for ; due != 0; due &= due - 1 {
+	for w := range sc.due {
+		for due := sc.due[w] | sc.known[w]; due != 0; due &= due - 1 {
 			id := w<<6 + bits.TrailingZeros64(due)
-			if start, end, ok := s.confirm(&s.patterns[id], text, exotic, sc); ok {
+			if sc.known[w]&(due&-due) != 0 {
+				emit(id, 0, 0)
+			} else if start, end, ok := s.confirm(&s.patterns[id], text, sc); ok {
 				emit(id, start, end)
 			}
 		}
@@ -173,7 +187,7 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 }
 
 // confirm tries a pattern one of whose literals was found.
-func (s *Set) confirm(p *pattern, text string, exotic bool, sc *scratch) (start, end int, ok bool) {
+func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok bool) {
 	if p.branches == nil {
 		return p.engine.find(text[:p.limit(text, 0)])
 	}
@@ -187,13 +201,16 @@ func (s *Set) confirm(p *pattern, text string, exotic bool, sc *scratch) (start,
 			continue
 		}
 		s.gather(anchor, sc)
-		if b.sure && !exotic {
+		if b.sure {
+			odd := many
 			for _, at := range sc.places {
-				if (!b.before || boundary(text, at.from)) && (!b.after || boundary(text, at.to)) {
+				if !same(text[at.from:at.to], s.literals[at.literal]) {
+					odd = true // spelled with more or fewer bytes, so it begins elsewhere
+				} else if b.meets(text, at.from, at.to) {
 					return at.from, at.to, true
 				}
 			}
-			if !many {
+			if !odd {
 				continue
 			}
 		}
@@ -266,7 +283,7 @@ func (s *Set) gather(n *need, sc *scratch) {
 			continue
 		}
 		for _, at := range sc.ends[int(id)*keep:][:min(sc.count[id], keep)] {
-			sc.places = append(sc.places, place{max(0, int(at-s.length[id])), int(at)})
+			sc.places = append(sc.places, place{max(0, int(at)-len(s.literals[id])), int(at), id})
 		}
 	}
 	if len(sc.places) > 1 {
@@ -325,7 +342,10 @@ func word(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-type place struct{ from, to int }
+type place struct {
+	from, to int
+	literal  int32
+}
 
 // scratch is the memory of one scan.
 type scratch struct {
@@ -335,13 +355,14 @@ type scratch struct {
 	ends    []int32  // where its first occurrences end, keep for each
 	touched []int32  // literals found
 	due     []uint64 // patterns to try
+	known   []uint64 // patterns known to occur
 	places  []place
 }
 
 func newScratch(literals, words int) *scratch {
 	return &scratch{
 		seen: make([]uint32, literals), count: make([]int32, literals), ends: make([]int32, literals*keep),
-		due: make([]uint64, words),
+		due: make([]uint64, words), known: make([]uint64, words),
 	}
 }
 
@@ -369,5 +390,8 @@ func (sc *scratch) note(lit int32, end int) {
 	}
 	sc.count[lit] = n + 1
 }
+
+// mark says that a pattern is to be tried.
+func (sc *scratch) mark(id int) { sc.due[id>>6] |= 1 << (id & 63) }
 
 func (sc *scratch) has(lit int32) bool { return sc.seen[lit] == sc.epoch }

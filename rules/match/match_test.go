@@ -50,6 +50,7 @@ func set(t testing.TB, patterns ...string) *Set {
 }
 
 func TestScan(t *testing.T) {
+	pad := strings.Repeat(" ofo rab zab one edge", 20) + " "
 	cases := []struct {
 		pattern   string
 		hit, miss []string
@@ -78,6 +79,14 @@ func TestScan(t *testing.T) {
 		{`x*`, []string{"", "a"}, nil},
 		{`(?s)begin.*finish`, []string{"begin\n\nfinish"}, []string{"finish begin"}},
 		{`-----\s+-----`, []string{"-----\n\n\n-----"}, []string{"-----x-----"}},
+		// Windows: white space does not count, and a cut within a word or line
+		// must not look like its end.
+		{`foo\s+bar\s+bazz`, []string{pad + "foo" + strings.Repeat(" ", 50) + "bar" + strings.Repeat("\n", 50) + "bazz" + pad}, []string{pad + "foo bar" + pad + "bazz"}},
+		{`bazz\s+bar\s+foo`, []string{pad + "bazz" + strings.Repeat(" ", 50) + "bar" + strings.Repeat("\n", 50) + "foo" + pad}, []string{pad + "bazz" + pad + "bar foo"}},
+		{`\b\w{0,3}needle`, []string{pad + "abcneedle" + pad}, []string{pad + "abcdefghijneedle12needle" + pad}},
+		{`needle\w{0,3}\b`, []string{pad + "needleabc" + pad}, []string{pad + "needle12needleabcdefghij" + pad}},
+		{`(?m)^.{0,3}needle`, []string{pad + "\nabcneedle" + pad}, []string{pad + "\nabc efghijneedle12needle" + pad}},
+		{`(?m)needle.{0,3}$`, []string{pad + "needleabc\n" + pad}, []string{pad + "needle12needleabc efghij\n" + pad}},
 		{`(?m)\s+^xyz   `, []string{"q\n\n\nxyz    "}, []string{"xyz   "}},
 	}
 	if len(cases) < 20 {
@@ -130,21 +139,24 @@ func TestLiterals(t *testing.T) {
 		want    []string // required literals; nil for none
 		sure    bool
 	}{
-		{`Viagra`, []string{"viagra"}, false},
+		{`Viagra`, []string{"viagra"}, true},
 		{`(?i)viagra`, []string{"viagra"}, true},
 		{`(?i)\b(?:viagra|cialis)\b`, []string{"cialis", "viagra"}, true},
 		{`(?i)kiss`, []string{"kiss"}, true},
 		{`12345`, []string{"12345"}, true},
+		{`(?m)^12345`, []string{"12345"}, false},
 		{`ab`, nil, false},
+		{`\$`, []string{"$"}, true},
+		{`(?i)\bno\b|x9`, nil, false},
 		{`(?:abc)?`, nil, false},
 		{`(?:abc)*`, nil, false},
 		{`.*`, nil, false},
 		{`[a-z]+`, nil, false},
 		{`abc|d`, nil, false},
-		{`x{3}`, []string{"xxx"}, false},
+		{`x{3}`, []string{"xxx"}, true},
 		{`.(?:lottery)+.`, []string{"lottery"}, false},
-		{`(?i)ñandú`, []string{"ÑandÚ", "Ñandú", "ñandÚ", "ñandú"}, true},
-		{`^hello$`, []string{"hello"}, false},
+		{`(?i)ñandú`, []string{"ÑandÚ"}, true},
+		{`^hello$`, []string{"hello"}, true},
 		{`the.*lottery`, []string{"lottery"}, false},
 	}
 	for _, c := range cases {
@@ -298,6 +310,19 @@ func TestDifference(t *testing.T) {
 	}
 }
 
+// TestManyPatterns has more patterns than fit in a word of a bit set and in a
+// pack.
+func TestManyPatterns(t *testing.T) {
+	var patterns []string
+	for i := range 100 {
+		patterns = append(patterns, fmt.Sprintf(`word%d\b`, i), fmt.Sprintf(`\b%c%c\b`, "abcdefghil"[i/10], "abcdefghil"[i%10]))
+	}
+	difference(t, patterns, []string{"", "word7 ab", "word99 word98 aa gh gi word63 word64 ll li il", "abcd word7"})
+	if n := len(set(t, patterns...).packs); n < 4 {
+		t.Errorf("%d packs", n)
+	}
+}
+
 func FuzzSet(f *testing.F) {
 	f.Add(`(?i)\bnext of kin\b`, `heir\s+to.{0,20}gold`, "the next of kin, heir to a pot of gold", int64(1))
 	f.Add(`(?i)kiss`, `<img[^>]+width=1`, "\u212ai\u017fs <img width=1>", int64(2))
@@ -346,10 +371,10 @@ func TestManyPlaces(t *testing.T) {
 		s := set(t, c.pattern)
 		for _, n := range []int{1000, 100_000} {
 			text := strings.Repeat(c.unit, n/len(c.unit))
-			sc := newScratch(len(s.length)+2, 1)
+			sc := newScratch(len(s.literals), 1)
 			sc.reset()
 			s.dfa.scan(text, sc)
-			for lit := range s.length {
+			for lit := range s.literals {
 				if int(sc.count[lit]) > keep+1 {
 					t.Errorf("%q: %d occurrences noted, more than %d", c.pattern, sc.count[lit], keep+1)
 				}
@@ -360,6 +385,21 @@ func TestManyPlaces(t *testing.T) {
 			if limit := p.limit(text, 0); p.heavy && limit > heavyBytes+64 {
 				t.Errorf("%q is heavy but tried on %d bytes", c.pattern, limit)
 			}
+		}
+	}
+}
+
+// TestHeavyLimit proves that a heavy pattern is tried on so much of a text and
+// no more, and a light one on all of it.
+func TestHeavyLimit(t *testing.T) {
+	s := set(t, `heir[^!]{0,9}[^!]*gold`, `heir[^!]*gold`)
+	for _, c := range []struct {
+		gap  int
+		want []int
+	}{{heavyBytes - 100, []int{0, 1}}, {2 * heavyBytes, []int{1}}} {
+		text := "An heir" + strings.Repeat(" ab", c.gap/3) + " gold!"
+		if got := scan(t, s, text); !slices.Equal(got, c.want) {
+			t.Errorf("across %d bytes: %v, want %v", c.gap, got, c.want)
 		}
 	}
 }
