@@ -54,7 +54,7 @@ func TestFirstTry(t *testing.T) {
 		t.Errorf("scores %v: the spam should be above 90, the good message below 10", scores)
 	}
 	// The log line says why.
-	if log := p.log(); !regexp.MustCompile(`score=9\d[^\n]*symbols="?[A-Z_]+:`).MatchString(log) {
+	if log := p.log(); !regexp.MustCompile(`score=(100|9\d)[^\n]*symbols="?[A-Z_]+:`).MatchString(log) {
 		t.Errorf("no log line with score and symbols:\n%s", log)
 	}
 	if err := p.stop(); err != nil {
