@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"spamcatcher/engine/message"
@@ -39,4 +41,33 @@ type Envelope struct {
 // section 2.7; "" means not evaluated.
 type Auth struct {
 	SPF, DKIM, DMARC, ARC string
+}
+
+// Tell sets one fact of session or envelope, written as text: "client"
+// (address), "helo", "ptr", "from", "to" (one recipient more) or "time" (RFC
+// 3339). It serves whoever builds a mail from a file: test cases and samples.
+func (m *Mail) Tell(fact, value string) (err error) {
+	value = strings.TrimSpace(value)
+	switch fact {
+	case "client":
+		m.Session.Client, err = netip.ParseAddr(value)
+	case "helo":
+		m.Session.Hello, m.Session.ESMTP = value, true
+	case "ptr":
+		m.Session.PTR = value
+	case "from":
+		m.Envelope.Known = true
+		m.Envelope.From = strings.Trim(value, "<>")
+	case "to":
+		m.Envelope.Known = true
+		m.Envelope.To = append(m.Envelope.To, strings.Trim(value, "<>"))
+	case "time":
+		m.Session.Time, err = time.Parse(time.RFC3339, value)
+	default:
+		return fmt.Errorf("unknown fact %q; client, helo, ptr, from, to and time are known", fact)
+	}
+	if err != nil {
+		return fmt.Errorf("reading fact %s %q: %w", fact, value, err)
+	}
+	return nil
 }

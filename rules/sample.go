@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"mime"
-	"net/netip"
 	"strings"
-	"time"
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
@@ -185,26 +183,10 @@ func factLines(text string, m *engine.Mail) (rest string, hits []engine.Hit, err
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		name, value, _ := strings.Cut(strings.TrimRight(line[1:], " \r"), " ")
-		value = strings.TrimSpace(value)
-		switch name {
-		case "client":
-			m.Session.Client, err = netip.ParseAddr(value)
-		case "helo":
-			m.Session.Hello, m.Session.ESMTP = value, true
-		case "ptr":
-			m.Session.PTR = value
-		case "from":
-			m.Envelope.Known = true
-			m.Envelope.From = strings.Trim(value, "<>")
-		case "to":
-			m.Envelope.Known = true
-			m.Envelope.To = append(m.Envelope.To, strings.Trim(value, "<>"))
-		case "time":
-			m.Session.Time, err = time.Parse(time.RFC3339, value)
-		case "symbol":
-			hits = append(hits, engine.Hit{Symbol: value})
-		default:
-			err = fmt.Errorf("fact line :%s is unknown; client, helo, ptr, from, to, time and symbol are known", name)
+		if name == "symbol" {
+			hits = append(hits, engine.Hit{Symbol: strings.TrimSpace(value)})
+		} else {
+			err = m.Tell(name, value)
 		}
 		if err != nil {
 			return "", nil, fmt.Errorf("reading fact line %q: %w", line, err)

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 	"time"
 
 	"spamcatcher/gateway/policy"
@@ -177,38 +176,4 @@ func defaultState() string {
 		return system
 	}
 	return "var"
-}
-
-// nearest returns the candidate that a mistyped word was probably meant to
-// be, or "" when none is near.
-func nearest(word string, candidates []string) string {
-	best, distance := "", len(word)/2+1
-	for _, c := range candidates {
-		if d := editDistance(strings.ToLower(word), c); d < distance {
-			best, distance = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is the number of letters to insert, delete or replace
-// (Levenshtein 1965).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"spamcatcher/rules/native"
 )
 
 // classicKeys are the settings of the classic form. Each has the same name in
@@ -31,7 +33,7 @@ func readClassic(c *Config, file string, text []byte) error {
 		}
 		if !slices.Contains(classicKeys, key) {
 			bad.Msg = "unknown setting, ignored"
-			if guess := nearest(key, classicKeys); guess != "" {
+			if guess := native.Nearest(key, classicKeys); guess != "" {
 				bad.Msg += "; did you mean " + guess + "?"
 			}
 			c.warn("%v", bad)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"spamcatcher/rules/native"
 )
 
 // load reads a configuration written to a file with the extension.
@@ -220,7 +222,7 @@ func TestPrintedConfigurationLoads(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{"spam_rejct": "spam_reject", "listn": "listen", "SPAM_FLAG": "spam_flag", "zzzzzz": ""} {
-		if got := nearest(word, settingKeys()); got != want {
+		if got := native.Nearest(word, settingKeys()); got != want {
 			t.Errorf("%s: %q, want %q", word, got, want)
 		}
 	}

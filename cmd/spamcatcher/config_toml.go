@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"spamcatcher/rules/native"
 )
 
 // readTOML lays the settings of a native file over c. Anything that it cannot
@@ -69,7 +71,7 @@ func readTOML(c *Config, file string, text []byte) error {
 
 func didYouMean(key string, candidates []string) string {
 	slices.Sort(candidates)
-	if guess := nearest(key, candidates); guess != "" {
+	if guess := native.Nearest(key, candidates); guess != "" {
 		return "; did you mean " + guess + "?"
 	}
 	return ""

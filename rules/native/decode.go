@@ -3,7 +3,8 @@ package native
 import (
 	"bytes"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"spamcatcher/rules"
@@ -119,10 +120,10 @@ func (d *decoder) condition(key string, v any) rules.Condition {
 
 // known complains of keys that are not allowed and names the nearest that is.
 func (d *decoder) known(parent string, t map[string]any, allowed []string) {
-	for _, key := range sortedKeys(t) {
-		if !contains(allowed, key) {
+	for _, key := range slices.Sorted(maps.Keys(t)) {
+		if !slices.Contains(allowed, key) {
 			msg := fmt.Sprintf("unknown key %q", path(parent, key))
-			if near := nearest(key, allowed); near != "" {
+			if near := Nearest(key, allowed); near != "" {
 				msg += fmt.Sprintf("; did you mean %q?", path(parent, near))
 			}
 			d.fail(path(parent, key), "%s", msg)
@@ -267,24 +268,6 @@ func kind(v any) string {
 	return "a date"
 }
 
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
-}
-
 // lineOf finds the line on which a top-level key or table head first stands.
 func lineOf(text []byte, key string) int {
 	for i, line := range bytes.Split(text, []byte("\n")) {
@@ -294,36 +277,4 @@ func lineOf(text []byte, key string) int {
 		}
 	}
 	return 1
-}
-
-// nearest returns the allowed key at the least edit distance, "" when none is
-// near.
-func nearest(key string, allowed []string) string {
-	best, at := "", 1+len(key)/2
-	for _, a := range allowed {
-		if n := distance(key, a); n < at {
-			best, at = a, n
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diag
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diag, row[j] = row[j], min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/BurntSushi/toml"
@@ -65,7 +67,7 @@ func Parse(name string, text []byte) ([]rules.Rule, error) {
 	}
 	where := locate(string(text))
 	var errs []error
-	for _, key := range sortedKeys(doc) {
+	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		if key != "rule" {
 			errs = append(errs, &rules.Error{File: name, Line: lineOf(text, key), Msg: fmt.Sprintf("unknown key %q: a rule file holds [[rule]] tables only", key)})
 		}
