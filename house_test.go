@@ -51,6 +51,7 @@ var door = map[string][]string{
 	"github.com/jbrukh/bayesian":     {"bayes"},
 	"github.com/BurntSushi/toml":     {"cmd/spamcatcher", "rules/native"},
 	"github.com/wasilibs/go-re2":     {"rules/match"},
+	"github.com/coreos/go-systemd":   {"cmd/spamcatcher"},
 	"github.com/spf13/cobra":         {"cmd/spamcatcher"},
 }
 

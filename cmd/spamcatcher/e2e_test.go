@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/mail"
 	"os"
 	"os/exec"
@@ -360,5 +361,58 @@ func TestMailOnTheWayAtShutdown(t *testing.T) {
 	var m *mail.Message = delivered(t, state)[0]
 	if m.Header.Get("Subject") != "on the way" {
 		t.Errorf("delivered %v", m.Header)
+	}
+}
+
+// TestSystemd: the program takes the sockets that systemd hands it and says
+// when it is ready and when it stops (sd_listen_fds(3), sd_notify(3)).
+func TestSystemd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	socket := filepath.Join(t.TempDir(), "notify")
+	told, err := net.ListenPacket("unixgram", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer told.Close()
+	expect := func(want string) {
+		t.Helper()
+		told.SetReadDeadline(time.Now().Add(30 * time.Second))
+		buffer := make([]byte, 256)
+		n, _, err := told.ReadFrom(buffer)
+		if err != nil || string(buffer[:n]) != want {
+			t.Fatalf("systemd was told %q, %v; want %q", buffer[:n], err, want)
+		}
+	}
+	state := t.TempDir()
+	// As systemd does: the descriptors begin at 3, and LISTEN_PID names the
+	// process, which a shell keeps over exec.
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run --state "$1"`, binary, state)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	cmd.ExtraFiles = []*os.File{handed}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	handed.Close()
+	defer cmd.Process.Kill()
+	expect("READY=1")
+	if err := send(address, "a@example.org", []string{"b@example.net"}, goodMessage); err != nil {
+		t.Error(err)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	expect("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := len(delivered(t, state)); n != 1 {
+		t.Errorf("%d messages delivered", n)
 	}
 }

@@ -147,7 +147,10 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	if err != nil {
 		return err
 	}
-	listeners, err := listenAll(ctx, c.Listen)
+	listeners, err := inherited()
+	if err == nil && len(listeners) == 0 {
+		listeners, err = listenAll(ctx, c.Listen)
+	}
 	if err != nil {
 		return err
 	}
@@ -184,9 +187,11 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 		return errors.Join(server.Shutdown(ctx), server.Close())
 	})
 	go s.watch(ctx, g, flags)
+	notify(stateReady)
 
 	select {
 	case <-ctx.Done():
+		notify(stateStopping)
 		log.Info("shutting down")
 		return nil
 	case err := <-failed:
