@@ -449,7 +449,7 @@ func TestBrandsAreReachable(t *testing.T) {
 func TestParseDate(t *testing.T) {
 	want := time.Date(2024, 2, 5, 9, 8, 7, 0, time.UTC)
 	for _, s := range []string{
-		"Mon, 5 Feb 2024 09:08:07 +0000", "Mon,  5 Feb 2024 09:08:07 GMT", "5 Feb 2024 11:08:07 +0200 (EET)", "Mon, 05 Feb 24 04:08:07 EST",
+		"Mon, 5 Feb 2024 09:08:07 +0000", "Mon,  5 Feb 2024 09:08:07 GMT", "5 Feb 2024 11:08:07 +0200 (EET)", "5 Feb 2024 04:08:07 -0500", "Mon, 05 Feb 24 04:08:07 EST",
 		"Monday, 5-Feb-24 09:08:07 UT", "Mon Feb  5 09:08:07 2024", "Mon Feb 5 09:08:07 GMT 2024", "Mon, 5 Feb 124 09:08:07 +0000", "mon, 5 FEB 2024 14:53:07 +0545",
 		"Mon, 5 February 2024 09:08:07.123 -0000", "\tMon,5 Feb 2024 09:08:07 Z",
 	} {
