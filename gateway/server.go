@@ -193,19 +193,16 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 }
 
 // Serve takes connections from a listener until it is closed or the server
-// shuts down, and then returns nil. It may be called for several listeners.
+// shuts down, and then returns nil. It may be called for several listeners,
+// whose sessions are counted together.
 func (s *Server) Serve(l net.Listener) error {
-	wl, err := wire.New(l, s.wire)
+	wl, err := s.listen(l)
 	if err != nil {
 		return fmt.Errorf("serving SMTP on %s: %w", l.Addr(), err)
 	}
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return wl.Close()
+	if wl == nil {
+		return l.Close()
 	}
-	s.listeners = append(s.listeners, wl)
-	s.mu.Unlock()
 	err = s.smtp.Serve(wl)
 	s.mu.Lock()
 	closing := s.closing
@@ -217,6 +214,26 @@ func (s *Server) Serve(l net.Listener) error {
 		return fmt.Errorf("serving SMTP on %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// listen puts a wire.Listener above l; nil when the server is shutting down.
+func (s *Server) listen(l net.Listener) (*wire.Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, nil
+	}
+	var wl *wire.Listener
+	if len(s.listeners) > 0 {
+		wl = s.listeners[0].Beside(l)
+	} else {
+		var err error
+		if wl, err = wire.New(l, s.wire); err != nil {
+			return nil, err
+		}
+	}
+	s.listeners = append(s.listeners, wl)
+	return wl, nil
 }
 
 // Stats returns the counts so far.

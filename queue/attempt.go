@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"runtime/debug"
 	"slices"
@@ -22,6 +24,11 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 		}
 		return
 	}
+	q.try(ctx, e)
+}
+
+// try delivers e, whose attempt is noted, and records what came of it.
+func (q *Queue) try(ctx context.Context, e *entry) {
 	body, err := q.openBody(e)
 	if err != nil {
 		q.log.Error("a message's body cannot be read; the item is held", "id", e.ID, "from", e.Sender, "error", err)
@@ -43,7 +50,24 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 	}
 	defer body.Close()
 	results := q.deliver(ctx, e.Item, body)
-	q.settle(ctx, e, results)
+	marks := marksOf(e.Item, results)
+	body.mark(marks)
+	q.settle(ctx, e, results, marks)
+}
+
+// marksOf returns the marks of it's recipients as far as they may be written before the index knows of results: those
+// of deliveries. A failure may not, since its notification is still to be stored.
+func marksOf(it *Item, results []Result) []byte {
+	marks, i := make([]byte, len(it.Recipients)), 0
+	for n, r := range it.Recipients {
+		if marks[n] = markOf(r.State); !r.State.Final() {
+			if resultOf(results, i, r.Address).State == Delivered {
+				marks[n] = markDelivered
+			}
+			i++
+		}
+	}
+	return marks
 }
 
 // beginAttempt notes, before anything of the item is looked at, that it is being tried: if the process dies of it, Open will know.
@@ -65,7 +89,7 @@ func (q *Queue) beginAttempt(id string) (e *entry, err error) {
 }
 
 // deliver calls the Deliverer with copies. A panic of it is a temporary failure of all recipients.
-func (q *Queue) deliver(ctx context.Context, it *Item, body readSeeker) (results []Result) {
+func (q *Queue) deliver(ctx context.Context, it *Item, body io.ReadSeeker) (results []Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			n := q.panics.Add(1)
@@ -84,7 +108,8 @@ func (q *Queue) deliver(ctx context.Context, it *Item, body readSeeker) (results
 
 // settle records the results of an attempt: the new states, and with them, in the same commit, either the next due time
 // or, when every recipient is final, the end of the item; and the notification for recipients that failed.
-func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
+// marked are the marks that e's record has in the spool.
+func (q *Queue) settle(ctx context.Context, e *entry, results []Result, marked []byte) {
 	now := q.now()
 	after := *e.Item
 	after.Recipients = slices.Clone(e.Recipients)
@@ -132,7 +157,7 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 		done = false
 	}
 	q.record(ctx, e, func() *op {
-		o := &op{need: q.cfg.MinFree / recordShare, size: 500 + 300*len(after.Recipients)}
+		o := &op{need: q.cfg.MinFree / recordShare, size: 500 + 300*len(after.Recipients), lazy: true}
 		if bounce.draft != nil {
 			r, err := q.prepare(*bounce.draft)
 			if err == nil {
@@ -156,7 +181,9 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result) {
 			if err := t.Delete(tryKey(e.ID)); err != nil {
 				return err
 			}
-			t.marks(now.place, &after)
+			if now.place != e.place || !bytes.Equal(marked, marks(&after)) {
+				t.marks(now.place, &after)
+			}
 			if done {
 				return t.remove(&entry{&before, now.place})
 			}
@@ -277,7 +304,7 @@ func (q *Queue) change(id string, f func(*entry) error) *op {
 }
 
 // openBody opens e's message; if its record was moved in that instant, at its new place.
-func (q *Queue) openBody(e *entry) (readSeekCloser, error) {
+func (q *Queue) openBody(e *entry) (*body, error) {
 	b, err := q.spool.open(e.place, e.ID)
 	if errors.Is(err, fs.ErrNotExist) {
 		var now *entry

@@ -194,13 +194,31 @@ func (t *tx) put(before, e *entry) error {
 	return t.Set(itemKey(e.ID), e.encode())
 }
 
+// putTried stores e, which is new, as one whose attempt has begun.
+func (t *tx) putTried(e *entry) error {
+	if err := t.Set(dueKey(e.Next, e.ID), dueValue(e.Item)); err != nil {
+		return err
+	}
+	if err := t.Set(tryKey(e.ID), nil); err != nil {
+		return err
+	}
+	t.after = append(t.after, func() { t.q.spool.added(e.place) })
+	return t.Set(itemKey(e.ID), e.encode())
+}
+
 // marks notes in the spool, once the change is committed, which recipients are final.
 func (t *tx) marks(p place, it *Item) {
-	marks := make([]byte, len(it.Recipients))
+	m := marks(it)
+	t.after = append(t.after, func() { t.q.spool.mark(p, 1, m...) })
+}
+
+// marks returns the marks of it's recipients.
+func marks(it *Item) []byte {
+	m := make([]byte, len(it.Recipients))
 	for i, r := range it.Recipients {
-		marks[i] = markOf(r.State)
+		m[i] = markOf(r.State)
 	}
-	t.after = append(t.after, func() { t.q.spool.mark(p, 1, marks...) })
+	return m
 }
 
 // remove forgets e.

@@ -11,11 +11,6 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 )
 
-type (
-	readSeeker     = io.ReadSeeker
-	readSeekCloser = io.ReadSeekCloser
-)
-
 // view reads the index.
 func (q *Queue) view(f func(*badger.Txn) error) error {
 	if !q.users.enter() {
@@ -112,7 +107,11 @@ func (q *Queue) Body(id string) (io.ReadSeekCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.openBody(e)
+	b, err := q.openBody(e)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Flush makes items that match f and are not held due now and returns how many; those under way stay as they are.

@@ -16,7 +16,8 @@ const (
 	batchBytes = 16 << 20  // of spool records
 	batchIndex = 512 << 10 // of index changes; Badger takes about 1.2 MiB a transaction
 	maxPending = 512
-	maxRecord  = 256 << 10 // envelope of one item: recipients, note
+	lazyTime   = 2 * time.Millisecond // how long a lazy op waits for another
+	maxRecord  = 256 << 10            // envelope of one item: recipients, note
 	maxNote    = 16 << 10
 	maxAddress = 5000 // recipients of one item
 )
@@ -34,6 +35,7 @@ type op struct {
 	ids     []string  // ids of records that must not exist yet
 	apply   func(*tx) error
 	claimed atomic.Bool // by the committer, or by a caller that no longer waits
+	lazy    bool        // may wait a little for others to share a commit with
 	err     error
 	done    chan struct{}
 }
@@ -136,16 +138,36 @@ func (q *Queue) do(ctx context.Context, o *op) error {
 // commit runs until q.ops is closed. It is the only writer of spool and index.
 func (q *Queue) commit() {
 	defer close(q.committed)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for o := range q.ops {
 		batch, bytes := q.take(nil, 0, o)
+		lazy, armed, late := o.lazy, false, false
 		for more := true; more && len(batch) < batchOps && bytes < batchBytes; {
 			select {
 			case o, ok := <-q.ops:
 				if more = ok; ok {
 					batch, bytes = q.take(batch, bytes, o)
+					lazy = lazy && o.lazy
 				}
+				continue
 			default:
-				more = false
+			}
+			if !lazy || late {
+				break
+			}
+			if !armed {
+				timer.Reset(lazyTime)
+				armed = true
+			}
+			select {
+			case o, ok := <-q.ops:
+				if more = ok; ok {
+					batch, bytes = q.take(batch, bytes, o)
+					lazy = lazy && o.lazy
+				}
+			case <-timer.C:
+				late = true
 			}
 		}
 		q.commitBatch(batch)
@@ -251,6 +273,7 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 	t := &tx{Txn: q.db.NewTransaction(true), q: q}
 	defer t.Discard()
 	size, changed := 0, false
+	var begun []*job // attempts that begin with this commit
 	var err error
 	for _, o := range ops {
 		if n > 0 && size+o.size > batchIndex {
@@ -269,7 +292,19 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			if refused != nil || err != nil || o.moves {
 				break
 			}
-			err = t.put(nil, &entry{r.it, r.place})
+			e := &entry{r.it, r.place}
+			var j *job
+			if o.apply == nil {
+				j = q.sched.reserve(e.Item)
+			}
+			if j == nil {
+				err = t.put(nil, e)
+				continue
+			}
+			begun = append(begun, j)
+			if err = t.putTried(e); err == nil {
+				t.after = append(t.after, func() { q.sched.begin(j, e) })
+			}
 		}
 		if refused != nil {
 			o.err = refused
@@ -303,6 +338,9 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 		err = q.breakDown(fmt.Errorf("writing the index: %w", err))
 		for _, o := range ops[:n] {
 			o.err = err
+		}
+		for _, j := range begun {
+			q.sched.finished(j)
 		}
 		return n
 	}

@@ -39,8 +39,8 @@ func decodeHeader(b, nonce []byte, off, size int64) (*header, bool) {
 }
 
 // openSegment opens a segment and reads its nonce.
-func (s *spool) openSegment(n uint64) (f *os.File, nonce []byte, size int64, err error) {
-	f, err = os.Open(s.path(n))
+func (s *spool) openSegment(n uint64, flag int) (f *os.File, nonce []byte, size int64, err error) {
+	f, err = os.OpenFile(s.path(n), flag, 0)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -80,7 +80,7 @@ type found struct {
 // scan calls each for the records of a segment from offset from on, and bad for runs of bytes that are neither a record
 // nor zero. It returns where the last record ends.
 func (s *spool) scan(n uint64, from int64, each func(found) error, bad func(off, length int64)) (end int64, err error) {
-	f, nonce, size, err := s.openSegment(n)
+	f, nonce, size, err := s.openSegment(n, os.O_RDONLY)
 	if err != nil {
 		return 0, err
 	}
@@ -167,14 +167,19 @@ var errDamaged = errors.New("damaged")
 // body is an open message.
 type body struct {
 	*io.SectionReader
-	f *os.File
+	f     *os.File
+	place place
 }
 
-func (b body) Close() error { return b.f.Close() }
+func (b *body) Close() error { return b.f.Close() }
+
+// mark writes the marks of the record's recipients. It makes nothing durable, but they survive the process. A failure
+// costs at most a second delivery.
+func (b *body) mark(marks []byte) { b.f.WriteAt(marks, b.place.off+headerSize+1) }
 
 // open opens the body of the record at p, which must be that of item id, and checks all of it.
-func (s *spool) open(p place, id string) (io.ReadSeekCloser, error) {
-	f, nonce, size, err := s.openSegment(p.seg)
+func (s *spool) open(p place, id string) (*body, error) {
+	f, nonce, size, err := s.openSegment(p.seg, os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +194,7 @@ func (s *spool) open(p place, id string) (io.ReadSeekCloser, error) {
 				err = errDamaged
 			}
 			if err == nil {
-				return body{io.NewSectionReader(f, h.bodyOff(), h.body), f}, nil
+				return &body{io.NewSectionReader(f, h.bodyOff(), h.body), f, p}, nil
 			}
 		}
 	}

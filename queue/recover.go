@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,12 +104,23 @@ func (q *Queue) check() (err error) {
 						return fmt.Errorf("item %q: %w", k, err)
 					}
 					before := *e.Item
-					q.inspect(e, now, tried[e.ID])
+					before.Recipients = slices.Clone(e.Recipients)
+					under := tried[e.ID] && !q.remember(e, now)
+					if len(e.Pending()) == 0 {
+						if before.Hold == "" {
+							active++
+						}
+						if err := w.forget(&before); err != nil {
+							return err
+						}
+						continue
+					}
+					q.inspect(e, now, under)
 					if e.Hold == "" {
 						active++
 					}
 					q.spool.added(e.place)
-					if e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !e.Received.Equal(before.Received) {
+					if e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !slices.Equal(e.Recipients, before.Recipients) || !e.Received.Equal(before.Received) {
 						if err := w.put(&entry{&before, e.place}, e); err != nil {
 							return err
 						}
@@ -133,6 +145,19 @@ func (q *Queue) check() (err error) {
 		}
 	}
 	return w.flush()
+}
+
+// remember gives e the deliveries that its attempt made before the process died, as far as the marks of its record tell
+// of them, and reports whether that was all that was left to do.
+func (q *Queue) remember(e *entry, now time.Time) bool {
+	for i, yes := range q.spool.delivered(e.place, len(e.Recipients)) {
+		if r := &e.Recipients[i]; yes && !r.State.Final() {
+			r.State, r.Reply, r.Changed = Delivered, "250 2.0.0 delivered before the process died", now
+			r.Attempts++
+			q.log.Info("a delivery was made before the process died", "id", e.ID, "from", e.Sender, "to", r.Address)
+		}
+	}
+	return len(e.Pending()) == 0
 }
 
 // inspect changes what Open must change in an item: under is whether an attempt was under way when the process died.
@@ -352,6 +377,14 @@ func (w *writer) delete(k []byte) error {
 		return err
 	}
 	return w.t.Delete(k)
+}
+
+// forget removes an item that is finished. Its segment is looked at when the index is known to be sound.
+func (w *writer) forget(it *Item) error {
+	if err := w.delete(itemKey(it.ID)); err != nil || it.Hold != "" {
+		return err
+	}
+	return w.delete(dueKey(it.Next, it.ID))
 }
 
 func (w *writer) has(id string) bool {

@@ -41,7 +41,8 @@ type job struct {
 // scheduler decides which item is attempted next. It knows at most activePerWorker·Workers items; the others wait in
 // the index, in the order in which they are due. Three rules keep one sort of mail from stopping the rest:
 //
-//   - new mail is handed over by Put and does not wait behind a backlog, as long as there is room for it;
+//   - new mail is handed over by Put and does not wait behind a backlog, as long as there is room for it; while a worker
+//     is free, its attempt begins with the very commit that stores it;
 //   - one domain gets at most three quarters of the workers and of the known items, so that a slow one leaves the rest;
 //   - of the items in whose attempt the process died, one at a time is attempted, so that the innocent clear themselves
 //     and only the guilty one dies again.
@@ -55,15 +56,16 @@ type scheduler struct {
 	active   map[string]*job
 	waiting  []*job
 	running  int
-	suspects int            // running
-	known    map[string]int // active jobs by domain
-	busy     map[string]int // running jobs by domain
-	more     bool           // the index may hold due items for which there is room
-	passed   bool           // due items were passed over for want of room
-	low      string         // no due key lies before this one
-	cursor   string         // where the search for other domains goes on; "" = behind the first domain's
-	explored time.Time      // when it was made last
-	next     time.Time      // when the first item that is not due yet will be
+	suspects int                // running
+	known    map[string]int     // active jobs by domain
+	busy     map[string]int     // running jobs by domain
+	more     bool               // the index may hold due items for which there is room
+	passed   bool               // due items were passed over for want of room
+	low      string             // no due key lies before this one
+	cursor   string             // where the search for other domains goes on; "" = behind the first domain's
+	explored time.Time          // when it was made last
+	next     time.Time          // when the first item that is not due yet will be
+	begin    func(*job, *entry) // begins the attempt of a reserved job
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
 }
@@ -93,6 +95,12 @@ func (q *Queue) Run(ctx context.Context) error {
 	run, end := context.WithCancel(ctx)
 	defer end()
 	s.cancel = func() { end(); cancel() }
+	s.begin = func(j *job, e *entry) {
+		go func() {
+			q.try(attempts, e)
+			s.finished(j)
+		}()
+	}
 	ended := s.ended
 	s.mu.Unlock()
 	defer close(ended)
@@ -210,6 +218,26 @@ func (s *scheduler) take(key, id string, due []byte) bool {
 	s.known[j.domain]++
 	s.waiting = append(s.waiting, j)
 	return true
+}
+
+// reserve makes a new item active and gives it a worker, if one is free: its attempt begins with the commit that stores
+// it. The caller follows with begin or finished. nil means that the item is to be offered.
+func (s *scheduler) reserve(it *Item) *job {
+	if it.Hold != "" || it.Next.After(s.q.now()) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := &job{id: it.ID, due: string(dueKey(it.Next, it.ID)), domain: string(dueValue(it)[1:])}
+	if !s.on || s.running >= s.q.cfg.Workers || !s.mayStart(j) || len(s.active) >= s.width() || s.known[j.domain] >= share(s.width()) {
+		return nil
+	}
+	s.low = min(s.low, j.due)
+	s.active[j.id] = j
+	s.known[j.domain]++
+	s.running++
+	s.busy[j.domain]++
+	return j
 }
 
 // share is the part of n that one domain may have.

@@ -34,7 +34,9 @@ import (
 //	marks  = one byte for the item (held or released since), one for each recipient (final)
 //
 // Marks are the only bytes that change after a record was written. They are hints for the day on which the index is
-// lost; they are never written before the index has the same fact on stable storage, and not synced on their own.
+// lost, and not synced on their own. "Delivered" is written as soon as the deliverer says so, which is the truth whatever
+// becomes of the index: a process that is killed before the index has it finds it there (see recover.go). The others are
+// never written before the index has the same fact on stable storage.
 // A record shares no 512-byte sector with another.
 const (
 	sector     = 512
@@ -332,6 +334,23 @@ func (s *spool) mark(p place, first int, marks ...byte) {
 		defer f.Close()
 	}
 	f.WriteAt(marks, p.off+headerSize+int64(first))
+}
+
+// delivered returns which of n recipients the record at p is marked as delivered for; none if it cannot be read.
+func (s *spool) delivered(p place, n int) []bool {
+	marks, yes := make([]byte, n), make([]bool, n)
+	f, err := os.Open(s.path(p.seg))
+	if err != nil {
+		return yes
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(marks, p.off+headerSize+1); err != nil {
+		return yes
+	}
+	for i, m := range marks {
+		yes[i] = m == markDelivered
+	}
+	return yes
 }
 
 // discard marks a record that will never be indexed.

@@ -12,19 +12,21 @@ import (
 
 // inspectHeader goes over the fields once; what nobody asks of a name is not
 // decoded.
-func (rs *Ruleset) inspectHeader(h *message.Header, s *state) {
+func (rs *Ruleset) inspectHeader(e *evidence, s *state) {
 	clear(s.counts)
 	var lower [64]byte
-	for _, f := range h.Fields() {
+	fields := e.header.Fields()
+	for i := range fields {
+		f := &fields[i]
 		if f.Name == "" || len(f.Name) > len(lower) {
 			continue
 		}
-		for i := range len(f.Name) {
-			c := f.Name[i]
+		for j := range len(f.Name) {
+			c := f.Name[j]
 			if c >= 'A' && c <= 'Z' {
 				c += 'a' - 'A'
 			}
-			lower[i] = c
+			lower[j] = c
 		}
 		n, ok := rs.names[string(lower[:len(f.Name)])]
 		if !ok {
@@ -35,10 +37,10 @@ func (rs *Ruleset) inspectHeader(h *message.Header, s *state) {
 			continue
 		}
 		if t.raw != nil {
-			t.raw.scan(short(f.Value(), maxValueLen), s)
+			t.raw.scan(short(e.value(i), maxValueLen), s)
 		}
 		if t.decoded != nil {
-			t.decoded.scan(short(f.Decoded(), maxValueLen), s)
+			t.decoded.scan(short(e.decoded(i), maxValueLen), s)
 		}
 	}
 	for n := range rs.fields {
@@ -49,7 +51,7 @@ func (rs *Ruleset) inspectHeader(h *message.Header, s *state) {
 			}
 		}
 		if s.counts[n] > 0 && (t.address != nil || t.display != nil || t.domain != nil) {
-			for _, a := range most(h.Addresses(t.name)) {
+			for _, a := range most(e.Addresses(t.name)) {
 				t.address.scanValue(a.Address, s)
 				t.display.scanValue(a.Name, s)
 				t.domain.scanValue(a.Domain(), s)
@@ -57,21 +59,26 @@ func (rs *Ruleset) inspectHeader(h *message.Header, s *state) {
 		}
 	}
 	if rs.all != nil {
-		rs.all.scan(allFields(h), s)
+		rs.all.scan(allFields(e), s)
 	}
 }
 
 // allFields writes the header as "Name: value" lines, unfolded.
-func allFields(h *message.Header) string {
+func allFields(e *evidence) string {
+	fields := e.header.Fields()
+	size := 0
+	for i := range fields {
+		size += len(fields[i].Raw) + 2
+	}
 	var b strings.Builder
-	for _, f := range h.Fields() {
+	b.Grow(min(size, viewHead+viewTail))
+	for i := range fields {
 		if b.Len() > viewHead+viewTail {
 			break
 		}
-		b.Grow(len(f.Raw) + 2)
-		b.WriteString(f.Name)
+		b.WriteString(fields[i].Name)
 		b.WriteString(": ")
-		b.WriteString(f.Value())
+		b.WriteString(e.value(i))
 		b.WriteByte('\n')
 	}
 	return bounded(b.String())

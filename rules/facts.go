@@ -2,9 +2,6 @@ package rules
 
 import (
 	"sort"
-
-	"spamcatcher/engine"
-	"spamcatcher/engine/message"
 )
 
 // A Fact computes one number from a mail, for conditions that a pattern
@@ -12,7 +9,7 @@ import (
 // Date field, no HTML part, …); a rule over an absent fact never holds. A Fact
 // is a pure function of the mail, takes time linear in its size and reads no
 // clock but Session.Time.
-type Fact func(*engine.Mail) (value float64, ok bool)
+type Fact func(*evidence) (value float64, ok bool)
 
 // lookupFact finds a fact by its name in the table.
 func lookupFact(name string) (Fact, bool) {
@@ -126,25 +123,25 @@ var facts = map[string]Fact{
 	"alternative_overlap":     alternativeOverlap,      // share of the plain alternative's words that the HTML has too
 	"alternative_plain_empty": alternativePlainEmpty,   // 1 when the plain alternative is blank
 
-	"links":                   countLinks(func(message.Link) bool { return true }), // different clickable addresses
-	"link_hosts":              linkHosts,                                           // registered domains of clickable links
-	"link_foreign_share":      linkForeignShare,                                    // share of clickable addresses outside From's domain
-	"link_deceptive":          countLinks(linkDeceptive),                           // clickable addresses whose text shows another host
-	"link_ip":                 countLinks(linkPublicIP),                            // clickable addresses by public IP
-	"link_punycode":           countLinks(linkPunycode),                            // clickable addresses with xn-- labels
-	"link_user_info":          countLinks(linkUserInfo),                            // clickable addresses with user@ before the host
-	"link_free_host":          countLinks(linkFree),                                // clickable addresses on page builders and free hosting
-	"link_shortener":          countLinks(linkShort),                               // clickable addresses of shorteners
-	"link_brand_foreign":      countLinks(linkBrand),                               // clickable hosts that show a brand below somebody else's domain
-	"link_redirect":           countLinks(linkRedirect),                            // clickable addresses that hold another
-	"link_port":               countLinks(linkPort),                                // clickable addresses with an unusual port
-	"link_one_target":         linkOneTarget,                                       // 1 when three or more anchors all lead to one address
-	"link_text_share":         linkAllText,                                         // share of the visible words that stand in anchors
-	"link_longest":            linkLongest,                                         // length of the longest clickable address
-	"link_labels":             linkLabels,                                          // most labels in a clickable host name
-	"link_random_host":        linkRandomHost,                                      // how random a clickable registered domain looks
-	"link_recipient":          linkRecipient,                                       // clickable addresses that carry a recipient's address, plain or in base64
-	"link_recipient_fragment": linkRecipientFragment,                               // the same behind a #
+	"links":                   anyLinks,                  // different clickable addresses
+	"link_hosts":              linkHosts,                 // registered domains of clickable links
+	"link_foreign_share":      linkForeignShare,          // share of clickable addresses outside From's domain
+	"link_deceptive":          countLinks(linkDeceptive), // clickable addresses whose text shows another host
+	"link_ip":                 countLinks(linkPublicIP),  // clickable addresses by public IP
+	"link_punycode":           countLinks(linkPunycode),  // clickable addresses with xn-- labels
+	"link_user_info":          countLinks(linkUserInfo),  // clickable addresses with user@ before the host
+	"link_free_host":          countLinks(linkFree),      // clickable addresses on page builders and free hosting
+	"link_shortener":          countLinks(linkShort),     // clickable addresses of shorteners
+	"link_brand_foreign":      countLinks(linkBrand),     // clickable hosts that show a brand below somebody else's domain
+	"link_redirect":           countLinks(linkRedirect),  // clickable addresses that hold another
+	"link_port":               countLinks(linkPort),      // clickable addresses with an unusual port
+	"link_one_target":         linkOneTarget,             // 1 when three or more anchors all lead to one address
+	"link_text_share":         linkAllText,               // share of the visible words that stand in anchors
+	"link_longest":            linkLongest,               // length of the longest clickable address
+	"link_labels":             linkLabels,                // most labels in a clickable host name
+	"link_random_host":        linkRandomHost,            // how random a clickable registered domain looks
+	"link_recipient":          linkRecipient,             // clickable addresses that carry a recipient's address, plain or in base64
+	"link_recipient_fragment": linkRecipientFragment,     // the same behind a #
 
 	"parts":                           parts,                                 // MIME parts, containers included, alternative readings not
 	"alternate_parts":                 alternateParts,                        // parts on which mail readers disagree
@@ -169,4 +166,4 @@ var facts = map[string]Fact{
 	"unsubscribe_own": unsubscribeOwn, // 1 when List-Unsubscribe is of From's domain
 }
 
-func messageBytes(m *engine.Mail) (float64, bool) { return float64(len(m.Message.Raw())), true }
+func messageBytes(m *evidence) (float64, bool) { return float64(len(m.Message.Raw())), true }

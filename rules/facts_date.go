@@ -3,8 +3,6 @@ package rules
 import (
 	"strings"
 	"time"
-
-	"spamcatcher/engine"
 )
 
 // parseDate reads an RFC 5322 section 3.3 date, the obsolete forms of its
@@ -161,33 +159,35 @@ var zones = map[string]int{"EST": -50, "EDT": -40, "CST": -60, "CDT": -50, "MST"
 
 // received returns the dates of the Received fields, newest hop first; the
 // zero time stands for a hop without a date that can be read.
-func received(m *engine.Mail) []time.Time {
-	fields := m.Message.Header().RawValues("Received")
-	if len(fields) > 100 {
-		fields = fields[:100]
-	}
-	out := make([]time.Time, 0, len(fields))
-	for _, f := range fields {
-		t, _ := receivedAt(f)
-		out = append(out, t)
-	}
-	return out
+func (m *evidence) received() []time.Time {
+	return m.hops.get(func() []time.Time {
+		fields := m.RawValues("Received")
+		out := make([]time.Time, 0, min(len(fields), 100))
+		for _, f := range fields[:cap(out)] {
+			t, _ := receivedAt(f)
+			out = append(out, t)
+		}
+		return out
+	})
 }
 
 // arrival is when the message came in: the session's time, else the date of
-// the newest Received field that has one.
-func arrival(m *engine.Mail) (time.Time, bool) {
+// the newest Received field that has one, among the first that there are.
+func (m *evidence) arrival() (time.Time, bool) {
 	if !m.Session.Time.IsZero() {
 		return m.Session.Time, true
 	}
-	for i, f := range m.Message.Header().RawValues("Received") {
-		if t, ok := receivedAt(f); ok {
-			return t, true
-		} else if i > 20 {
-			break
+	a := m.came.get(func() moment {
+		for i, t := range m.received() {
+			if !t.IsZero() {
+				return moment{t, true}
+			} else if i > 20 {
+				break
+			}
 		}
-	}
-	return time.Time{}, false
+		return moment{}
+	})
+	return a.at, a.ok
 }
 
 // receivedAt reads the date of a Received field.
@@ -200,54 +200,58 @@ func receivedAt(field string) (time.Time, bool) {
 	return parseDate(field[i+1:])
 }
 
-func sentAt(m *engine.Mail) (time.Time, bool) {
-	return parseDate(m.Message.Header().Raw("Date"))
+func (m *evidence) sentAt() (time.Time, bool) {
+	a := m.sent.get(func() moment {
+		t, ok := parseDate(m.Raw("Date"))
+		return moment{t, ok}
+	})
+	return a.at, a.ok
 }
 
 // writtenAt is the best guess at the age of the mail: when it arrived, else
 // what its Date field says.
-func writtenAt(m *engine.Mail) (time.Time, bool) {
-	if t, ok := arrival(m); ok {
+func writtenAt(m *evidence) (time.Time, bool) {
+	if t, ok := m.arrival(); ok {
 		return t, true
 	}
-	return sentAt(m)
+	return m.sentAt()
 }
 
-func dateSkew(m *engine.Mail) (float64, bool) {
-	sent, ok := sentAt(m)
+func dateSkew(m *evidence) (float64, bool) {
+	sent, ok := m.sentAt()
 	if !ok {
 		return 0, false
 	}
-	came, ok := arrival(m)
+	came, ok := m.arrival()
 	if !ok {
 		return 0, false
 	}
 	return sent.Sub(came).Hours(), true
 }
 
-func dateHoursAhead(m *engine.Mail) (float64, bool) {
+func dateHoursAhead(m *evidence) (float64, bool) {
 	h, ok := dateSkew(m)
 	return max(h, 0), ok
 }
 
-func dateHoursBehind(m *engine.Mail) (float64, bool) {
+func dateHoursBehind(m *evidence) (float64, bool) {
 	h, ok := dateSkew(m)
 	return max(-h, 0), ok
 }
 
-func dateUnparsable(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func dateUnparsable(m *evidence) (float64, bool) {
+	h := m.head()
 	if !h.Has("Date") {
 		return 0, false
 	}
-	_, ok := sentAt(m)
+	_, ok := m.sentAt()
 	return truth(!ok), true
 }
 
 // dateZoneOdd: no place on earth is off UTC by more than 14 hours or by
 // minutes that are no multiple of a quarter hour.
-func dateZoneOdd(m *engine.Mail) (float64, bool) {
-	t, ok := sentAt(m)
+func dateZoneOdd(m *evidence) (float64, bool) {
+	t, ok := m.sentAt()
 	if !ok {
 		return 0, false
 	}
@@ -256,9 +260,9 @@ func dateZoneOdd(m *engine.Mail) (float64, bool) {
 }
 
 // dateWeekdayWrong: the named day of the week is not that of the date.
-func dateWeekdayWrong(m *engine.Mail) (float64, bool) {
-	raw := strings.TrimSpace(m.Message.Header().Raw("Date"))
-	t, ok := sentAt(m)
+func dateWeekdayWrong(m *evidence) (float64, bool) {
+	raw := strings.TrimSpace(m.head().Raw("Date"))
+	t, ok := m.sentAt()
 	if !ok || len(raw) < 4 {
 		return 0, false
 	}
@@ -270,13 +274,13 @@ func dateWeekdayWrong(m *engine.Mail) (float64, bool) {
 	return 0, false
 }
 
-func receivedCount(m *engine.Mail) (float64, bool) {
-	return float64(m.Message.Header().Count("Received")), true
+func receivedCount(m *evidence) (float64, bool) {
+	return float64(m.head().Count("Received")), true
 }
 
-func receivedUndated(m *engine.Mail) (float64, bool) {
+func receivedUndated(m *evidence) (float64, bool) {
 	n := 0
-	for _, t := range received(m) {
+	for _, t := range m.received() {
 		if t.IsZero() {
 			n++
 		}
@@ -286,10 +290,10 @@ func receivedUndated(m *engine.Mail) (float64, bool) {
 
 // receivedBackwards is the largest number of hours by which an older hop
 // claims to be later than the hop that took the mail from it.
-func receivedBackwards(m *engine.Mail) (float64, bool) {
+func receivedBackwards(m *evidence) (float64, bool) {
 	var newer time.Time
 	worst, pairs := 0.0, 0
-	for _, t := range received(m) {
+	for _, t := range m.received() {
 		if t.IsZero() {
 			continue
 		}
@@ -304,10 +308,10 @@ func receivedBackwards(m *engine.Mail) (float64, bool) {
 
 // receivedHours is how long the mail was under way, from the oldest dated hop
 // to the newest.
-func receivedHours(m *engine.Mail) (float64, bool) {
+func receivedHours(m *evidence) (float64, bool) {
 	var first, last time.Time
 	n := 0
-	for _, t := range received(m) {
+	for _, t := range m.received() {
 		if t.IsZero() {
 			continue
 		}
@@ -322,8 +326,8 @@ func receivedHours(m *engine.Mail) (float64, bool) {
 
 // muaOutdated is by how many years the mail is younger than the last release
 // of the program that claims to have written it.
-func muaOutdated(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func muaOutdated(m *evidence) (float64, bool) {
+	h := m.head()
 	name := h.Get("X-Mailer")
 	if name == "" {
 		name = h.Get("User-Agent")

@@ -3,26 +3,24 @@ package rules
 import (
 	"net/netip"
 	"strings"
-
-	"spamcatcher/engine"
 )
 
 // envelopeDiffers: the reverse path is of another registered domain than From.
-func envelopeDiffers(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func envelopeDiffers(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok || !m.Envelope.Known || m.Envelope.From == "" {
 		return 0, false
 	}
 	return truth(!sameOrg(f.Domain(), domainPart(m.Envelope.From))), true
 }
 
-func envelopeRecipients(m *engine.Mail) (float64, bool) {
+func envelopeRecipients(m *evidence) (float64, bool) {
 	return float64(len(m.Envelope.To)), m.Envelope.Known
 }
 
 // ptrHoldsAddress: the client's host name spells its address, as dial-up and
 // cloud pools do.
-func ptrHoldsAddress(m *engine.Mail) (float64, bool) {
+func ptrHoldsAddress(m *evidence) (float64, bool) {
 	if !m.Session.Client.IsValid() || m.Session.PTR == "" {
 		return 0, false
 	}
@@ -50,7 +48,7 @@ func holdsAddress(host string, a netip.Addr) bool {
 
 // helloOtherAddress: the client introduced itself with an address that is not
 // its own. RFC 5321 section 4.1.3: an address literal names the client.
-func helloOtherAddress(m *engine.Mail) (float64, bool) {
+func helloOtherAddress(m *evidence) (float64, bool) {
 	if m.Session.Hello == "" || !m.Session.Client.IsValid() {
 		return 0, false
 	}
@@ -60,7 +58,7 @@ func helloOtherAddress(m *engine.Mail) (float64, bool) {
 }
 
 // helloRecipientDomain: the client claims to be of a recipient's domain.
-func helloRecipientDomain(m *engine.Mail) (float64, bool) {
+func helloRecipientDomain(m *evidence) (float64, bool) {
 	if m.Session.Hello == "" || !m.Envelope.Known {
 		return 0, false
 	}

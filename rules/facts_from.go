@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
-	"spamcatcher/engine"
 	"spamcatcher/engine/message"
 )
 
@@ -34,21 +33,16 @@ func orgDomain(host string) string {
 // orgLabel is the first label of the registered domain: "example" for
 // mail.example.co.uk.
 func orgLabel(host string) string {
-	label, _, _ := strings.Cut(orgDomain(host), ".")
-	return label
+	return label(orgDomain(host))
 }
 
-func sameOrg(a, b string) bool { return a != "" && orgDomain(a) == orgDomain(b) }
-
-// first returns the first address of a field that has one.
-func first(m *engine.Mail, field string) (message.Address, bool) {
-	for _, a := range m.Message.Header().Addresses(field) {
-		if a.Address != "" {
-			return a, true
-		}
-	}
-	return message.Address{}, false
+// label is the first label of a domain.
+func label(domain string) string {
+	first, _, _ := strings.Cut(domain, ".")
+	return first
 }
+
+func sameOrg(a, b string) bool { return a != "" && (a == b || orgDomain(a) == orgDomain(b)) }
 
 func localPart(address string) string {
 	i := strings.LastIndexByte(address, '@')
@@ -66,20 +60,20 @@ func domainPart(address string) string {
 	return strings.ToLower(address[i+1:])
 }
 
-func fromAddresses(m *engine.Mail) (float64, bool) {
+func fromAddresses(m *evidence) (float64, bool) {
 	n := 0
-	for _, a := range m.Message.Header().Addresses("From") {
+	for _, a := range m.head().Addresses("From") {
 		if a.Address != "" {
 			n++
 		}
 	}
-	return float64(n), m.Message.Header().Has("From")
+	return float64(n), m.head().Has("From")
 }
 
 // fromNameOtherAddress: the display name shows a mail address of another
 // registered domain than the address it stands before.
-func fromNameOtherAddress(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromNameOtherAddress(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	if !ok {
 		return 0, false
 	}
@@ -96,8 +90,8 @@ func fromNameOtherAddress(m *engine.Mail) (float64, bool) {
 
 // fromNameOtherHost: the display name is or ends in a host name that is not
 // the domain of the address ("example.net Webmail" from another domain).
-func fromNameOtherHost(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromNameOtherHost(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	if !ok {
 		return 0, false
 	}
@@ -115,13 +109,13 @@ func fromNameOtherHost(m *engine.Mail) (float64, bool) {
 
 // fromNameRecipientDomain: the display name names the recipient's domain
 // though the sender belongs to another, as a forged "IT department" does.
-func fromNameRecipientDomain(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromNameRecipientDomain(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	if !ok || a.Name == "" {
 		return 0, false
 	}
 	name := strings.ToLower(a.Name)
-	for _, r := range recipients(m) {
+	for _, r := range m.recipients() {
 		d := domainPart(r)
 		if len(d) > 4 && !freeMail(d) && strings.Contains(name, d) && !sameOrg(d, a.Domain()) {
 			return 1, true
@@ -130,8 +124,8 @@ func fromNameRecipientDomain(m *engine.Mail) (float64, bool) {
 	return 0, true
 }
 
-func fromNameBrand(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromNameBrand(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	if !ok || a.Name == "" {
 		return 0, false
 	}
@@ -139,8 +133,8 @@ func fromNameBrand(m *engine.Mail) (float64, bool) {
 	return truth(foreign), true
 }
 
-func fromFree(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromFree(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	return truth(freeMail(a.Domain())), ok
 }
 
@@ -152,9 +146,9 @@ func throughList(from message.Address) bool {
 }
 
 // replyToDiffers: answers go to another registered domain than the sender's.
-func replyToDiffers(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
-	r, ok2 := first(m, "Reply-To")
+func replyToDiffers(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
+	r, ok2 := m.first("Reply-To")
 	if !ok || !ok2 || throughList(f) {
 		return 0, false
 	}
@@ -162,9 +156,9 @@ func replyToDiffers(m *engine.Mail) (float64, bool) {
 }
 
 // replyToFree: answers go to a free mailbox that is not the sender's address.
-func replyToFree(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
-	r, ok2 := first(m, "Reply-To")
+func replyToFree(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
+	r, ok2 := m.first("Reply-To")
 	if !ok || !ok2 || throughList(f) {
 		return 0, false
 	}
@@ -172,20 +166,20 @@ func replyToFree(m *engine.Mail) (float64, bool) {
 }
 
 // replyToFreeBoth: sender and reply address are two different free mailboxes.
-func replyToFreeBoth(m *engine.Mail) (float64, bool) {
+func replyToFreeBoth(m *evidence) (float64, bool) {
 	v, ok := replyToFree(m)
 	if !ok {
 		return 0, false
 	}
-	f, _ := first(m, "From")
+	f, _ := m.first("From")
 	return truth(v == 1 && freeMail(f.Domain())), true
 }
 
 // replyToLookalike: the reply address has the sender's local part or one a
 // few letters off, at another domain.
-func replyToLookalike(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
-	r, ok2 := first(m, "Reply-To")
+func replyToLookalike(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
+	r, ok2 := m.first("Reply-To")
 	if !ok || !ok2 || sameOrg(f.Domain(), r.Domain()) {
 		return 0, ok && ok2
 	}
@@ -214,32 +208,14 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// recipients are the addresses that the mail is for: the envelope's, else
-// those of To, at most 50.
-func recipients(m *engine.Mail) []string {
-	var out []string
-	if m.Envelope.Known {
-		out = append(out, m.Envelope.To...)
-	}
-	for _, a := range m.Message.Header().Addresses("To") {
-		if a.Address != "" {
-			out = append(out, a.Address)
-		}
-	}
-	if len(out) > 50 {
-		out = out[:50]
-	}
-	return out
-}
-
 // fromRecipientOrg: From is of the same registered domain as a recipient, and
 // that domain is no free mail provider.
-func fromRecipientOrg(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func fromRecipientOrg(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok || freeMail(f.Domain()) {
 		return 0, ok
 	}
-	for _, r := range recipients(m) {
+	for _, r := range m.recipients() {
 		if sameOrg(domainPart(r), f.Domain()) {
 			return 1, true
 		}
@@ -247,8 +223,8 @@ func fromRecipientOrg(m *engine.Mail) (float64, bool) {
 	return 0, true
 }
 
-func recipientCount(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func recipientCount(m *evidence) (float64, bool) {
+	h := m.head()
 	n := 0
 	for _, f := range []string{"To", "Cc"} {
 		for _, a := range h.Addresses(f) {
@@ -260,25 +236,25 @@ func recipientCount(m *engine.Mail) (float64, bool) {
 	return float64(n), true
 }
 
-func toEqualsFrom(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
-	t, ok2 := first(m, "To")
+func toEqualsFrom(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
+	t, ok2 := m.first("To")
 	return truth(ok && ok2 && strings.EqualFold(f.Address, t.Address)), ok && ok2
 }
 
 // toUndisclosed: To is an empty group or no address at all.
 // RFC 5322 section 3.4: "undisclosed recipients:;" is a group without members.
-func toUndisclosed(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func toUndisclosed(m *evidence) (float64, bool) {
+	h := m.head()
 	if !h.Has("To") {
 		return 0, false
 	}
-	_, ok := first(m, "To")
+	_, ok := m.first("To")
 	return truth(!ok), true
 }
 
-func toNameIsAddress(m *engine.Mail) (float64, bool) {
-	t, ok := first(m, "To")
+func toNameIsAddress(m *evidence) (float64, bool) {
+	t, ok := m.first("To")
 	if !ok || t.Name == "" {
 		return 0, false
 	}
@@ -287,12 +263,12 @@ func toNameIsAddress(m *engine.Mail) (float64, bool) {
 }
 
 // recipientInSubject: a recipient's whole address is in the subject.
-func recipientInSubject(m *engine.Mail) (float64, bool) {
-	s := strings.ToLower(m.Message.Header().Get("Subject"))
+func recipientInSubject(m *evidence) (float64, bool) {
+	s := strings.ToLower(m.head().Get("Subject"))
 	if s == "" {
 		return 0, false
 	}
-	for _, r := range recipients(m) {
+	for _, r := range m.recipients() {
 		r = strings.ToLower(r)
 		if len(r) > 6 && strings.Contains(s, r) {
 			return 1, true
@@ -302,10 +278,10 @@ func recipientInSubject(m *engine.Mail) (float64, bool) {
 }
 
 // recipientInText is how often the visible text holds a recipient's address.
-func recipientInText(m *engine.Mail) (float64, bool) {
+func recipientInText(m *evidence) (float64, bool) {
 	n, text := 0, m.Message.Text()
 	seen := map[string]bool{}
-	for _, r := range recipients(m) {
+	for _, r := range m.recipients() {
 		if len(r) > 6 && !seen[r] {
 			seen[r] = true
 			if len(seen) > 5 {
@@ -346,24 +322,24 @@ func randomness(s string) float64 {
 	return float64(score + max(changes-2, 0))
 }
 
-func fromLocalRandom(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromLocalRandom(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	return randomness(localPart(a.Address)), ok
 }
 
-func fromDomainRandom(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
-	return randomness(orgLabel(a.Domain())), ok
+func fromDomainRandom(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
+	return randomness(label(m.org(a.Domain()))), ok
 }
 
-func fromLocalDigits(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromLocalDigits(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	return float64(digits(localPart(a.Address))), ok
 }
 
-func fromDomainDigits(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
-	return float64(digits(orgLabel(a.Domain()))), ok
+func fromDomainDigits(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
+	return float64(digits(label(m.org(a.Domain())))), ok
 }
 
 func digits(s string) int {
@@ -377,8 +353,8 @@ func digits(s string) int {
 }
 
 // fromDomainLabels counts the labels of the sender's domain.
-func fromDomainLabels(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromDomainLabels(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	if !ok || a.Domain() == "" {
 		return 0, false
 	}
@@ -387,8 +363,8 @@ func fromDomainLabels(m *engine.Mail) (float64, bool) {
 
 // fromNameSymbols counts arrows, stars, ticks and emoji in the display name.
 // Signs of writing (currency, numero, trade mark) and of mathematics are none.
-func fromNameSymbols(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
+func fromNameSymbols(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
 	return float64(symbols(a.Name)), ok
 }
 
@@ -404,18 +380,24 @@ func symbols(s string) int {
 
 // subject8bit: the subject holds bytes above 0x7F undeclared.
 // RFC 5322 section 2.2; RFC 6532 allows UTF-8 where SMTPUTF8 was used.
-func subject8bit(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subject8bit(m *evidence) (float64, bool) {
+	h := m.head()
 	return truth(has8bit(h.Raw("Subject"))), h.Has("Subject")
 }
 
-func from8bit(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func from8bit(m *evidence) (float64, bool) {
+	h := m.head()
 	return truth(has8bit(h.Raw("From"))), h.Has("From")
 }
 
-func has8bit(s string) bool {
-	for i := 0; i < len(s); i++ {
+func has8bit[T string | []byte](s T) bool {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if (s[i]|s[i+1]|s[i+2]|s[i+3]|s[i+4]|s[i+5]|s[i+6]|s[i+7])&0x80 != 0 {
+			return true
+		}
+	}
+	for ; i < len(s); i++ {
 		if s[i] >= 0x80 {
 			return true
 		}
@@ -423,7 +405,7 @@ func has8bit(s string) bool {
 	return false
 }
 
-func subjectLength(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subjectLength(m *evidence) (float64, bool) {
+	h := m.head()
 	return float64(utf8.RuneCountInString(h.Get("Subject"))), h.Has("Subject")
 }

@@ -1,23 +1,24 @@
 package rules
 
 import (
+	"iter"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
-	"spamcatcher/engine"
 	"spamcatcher/engine/message"
 )
 
-func hasHTML(m *engine.Mail) bool { return m.Message.HTML().Parts > 0 }
+func hasHTML(m *evidence) bool { return m.Message.HTML().Parts > 0 }
 
 // htmlTextRatio is the share of visible characters among the characters of
 // the HTML source.
-func htmlTextRatio(m *engine.Mail) (float64, bool) {
+func htmlTextRatio(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
 	n := 0
-	for _, p := range textParts(m) {
+	for _, p := range m.textParts() {
 		if p.MediaType == "text/html" {
 			n += utf8.RuneCountInString(p.Text())
 		}
@@ -30,14 +31,14 @@ func htmlTextRatio(m *engine.Mail) (float64, bool) {
 
 // hiddenChars counts characters of text that a reader does not see, without
 // comments and without the blank padding of preview lines.
-func hiddenChars(m *engine.Mail) (float64, bool) {
+func hiddenChars(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
 	return float64(hidden(m)), true
 }
 
-func hidden(m *engine.Mail) int {
+func hidden(m *evidence) int {
 	n := 0
 	for _, h := range m.Message.HTML().Hidden {
 		if h.Means == "comment" {
@@ -54,7 +55,7 @@ func hidden(m *engine.Mail) int {
 
 // hiddenBy makes a fact that counts characters hidden in one way.
 func hiddenBy(means string) Fact {
-	return func(m *engine.Mail) (float64, bool) {
+	return func(m *evidence) (float64, bool) {
 		if !hasHTML(m) {
 			return 0, false
 		}
@@ -69,7 +70,7 @@ func hiddenBy(means string) Fact {
 }
 
 // hiddenRatio is the share of hidden characters among all of the HTML's text.
-func hiddenRatio(m *engine.Mail) (float64, bool) {
+func hiddenRatio(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
@@ -82,7 +83,7 @@ func hiddenRatio(m *engine.Mail) (float64, bool) {
 }
 
 // hiddenRuns is the number of separate hidden stretches of text.
-func hiddenRuns(m *engine.Mail) (float64, bool) {
+func hiddenRuns(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
@@ -97,7 +98,7 @@ func hiddenRuns(m *engine.Mail) (float64, bool) {
 
 // hiddenCrumbs counts hidden stretches of one to three characters,
 // as they are strewn into words to break them for a filter.
-func hiddenCrumbs(m *engine.Mail) (float64, bool) {
+func hiddenCrumbs(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
@@ -111,21 +112,21 @@ func hiddenCrumbs(m *engine.Mail) (float64, bool) {
 	return float64(n), true
 }
 
-func htmlMalformed(m *engine.Mail) (float64, bool) {
+func htmlMalformed(m *evidence) (float64, bool) {
 	return float64(m.Message.HTML().Malformed), hasHTML(m)
 }
 
-func htmlComments(m *engine.Mail) (float64, bool) {
+func htmlComments(m *evidence) (float64, bool) {
 	return float64(m.Message.HTML().Comments), hasHTML(m)
 }
 
-func htmlImages(m *engine.Mail) (float64, bool) {
+func htmlImages(m *evidence) (float64, bool) {
 	return float64(len(m.Message.HTML().Images)), true
 }
 
 // imageOnly: at least one picture that is not a counting pixel, and fewer than
 // 20 words to read beside it.
-func imageOnly(m *engine.Mail) (float64, bool) {
+func imageOnly(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
@@ -135,7 +136,7 @@ func imageOnly(m *engine.Mail) (float64, bool) {
 			pictures++
 		}
 	}
-	return truth(pictures > 0 && wordCount(body(m)) < 20), true
+	return truth(pictures > 0 && m.words() < 20), true
 }
 
 // pixel says whether an image is too small to show anything.
@@ -145,14 +146,15 @@ func pixel(i message.Image) bool {
 
 // oneBigImageLink: the mail is a picture or two, all its links but mailto go
 // to one address, and there are fewer than 30 words.
-func oneBigImageLink(m *engine.Mail) (float64, bool) {
+func oneBigImageLink(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
-	targets := map[string]bool{}
-	for _, l := range m.Message.Links() {
-		if l.Source == "href" && web(l) {
-			targets[l.Norm] = true
+	var targets distinct[string]
+	links := m.Message.Links()
+	for i := range links {
+		if l := &links[i]; l.Source == "href" && web(l) {
+			targets.add(l.Norm)
 		}
 	}
 	pictures := 0
@@ -161,13 +163,13 @@ func oneBigImageLink(m *engine.Mail) (float64, bool) {
 			pictures++
 		}
 	}
-	return truth(len(targets) == 1 && pictures > 0 && pictures <= 3 && wordCount(body(m)) < 30), true
+	return truth(targets.n == 1 && pictures > 0 && pictures <= 3 && m.words() < 30), true
 }
 
 // htmlOnly: there is an HTML part and no plain text to go with it.
-func htmlOnly(m *engine.Mail) (float64, bool) {
+func htmlOnly(m *evidence) (float64, bool) {
 	html, plain := false, false
-	for _, p := range textParts(m) {
+	for _, p := range m.textParts() {
 		html = html || p.MediaType == "text/html"
 		plain = plain || p.MediaType == "text/plain"
 	}
@@ -178,9 +180,9 @@ func htmlOnly(m *engine.Mail) (float64, bool) {
 // letters and more) that the HTML alternative also has. It exists when both
 // are there and the plain one has 10 such words. Long texts are compared by
 // their beginnings.
-func alternativeOverlap(m *engine.Mail) (float64, bool) {
+func alternativeOverlap(m *evidence) (float64, bool) {
 	var plain, html *message.Part
-	for _, p := range textParts(m) {
+	for _, p := range m.textParts() {
 		if p.Parent == nil || p.Parent.MediaType != "multipart/alternative" {
 			continue
 		}
@@ -194,30 +196,53 @@ func alternativeOverlap(m *engine.Mail) (float64, bool) {
 	if plain == nil || html == nil {
 		return 0, false
 	}
-	source := map[string]bool{}
-	for _, w := range strings.FieldsFunc(strings.ToLower(clip(html.Text(), 1<<17)), notLetter) {
-		if len(w) >= 4 {
-			source[w] = true
+	m.few.reset()
+	for w := range m.longWords(clip(plain.Text(), 1<<13)) {
+		if !strings.HasPrefix(string(w), "http") {
+			m.few.add(w)
 		}
 	}
-	n, shared := 0, 0
-	for _, w := range strings.FieldsFunc(strings.ToLower(clip(plain.Text(), 1<<13)), notLetter) {
-		if len(w) < 4 || strings.HasPrefix(w, "http") {
-			continue
-		}
-		n++
-		if source[w] {
-			shared++
-		}
-	}
-	if n < 10 {
+	if m.few.all < 10 {
 		return 0, false
 	}
-	return float64(shared) / float64(n), true
+	for w := range m.longWords(clip(html.Text(), 1<<17)) {
+		m.few.see(w)
+	}
+	return float64(m.few.shared) / float64(m.few.all), true
+}
+
+// longWords yields the words of four bytes and more in lower case, each until
+// the next.
+func (m *evidence) longWords(s string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		word := m.buffer[:0]
+		defer func() { m.buffer = word }()
+		end := func() bool {
+			w := word
+			word = word[:0]
+			return len(w) < 4 || yield(w)
+		}
+		for i := 0; i < len(s); {
+			r, size := rune(s[i]), 1
+			if r >= utf8.RuneSelf {
+				r, size = utf8.DecodeRuneInString(s[i:])
+				r = unicode.ToLower(r)
+			} else if textClass[r] == upper {
+				r += 'a' - 'A'
+			}
+			i += size
+			if !notLetter(r) {
+				word = utf8.AppendRune(word, r)
+			} else if !end() {
+				return
+			}
+		}
+		end()
+	}
 }
 
 // alternativePlainEmpty: the plain alternative of an HTML text is blank.
-func alternativePlainEmpty(m *engine.Mail) (float64, bool) {
+func alternativePlainEmpty(m *evidence) (float64, bool) {
 	for _, p := range m.Message.Parts() {
 		if p.Alternate || p.MediaType != "multipart/alternative" {
 			continue
@@ -251,12 +276,12 @@ func clip(s string, n int) string {
 
 // entityAscii counts numeric character references that stand for plain ASCII
 // letters or digits.
-func entityAscii(m *engine.Mail) (float64, bool) {
+func entityAscii(m *evidence) (float64, bool) {
 	if !hasHTML(m) {
 		return 0, false
 	}
 	n := 0
-	for _, p := range textParts(m) {
+	for _, p := range m.textParts() {
 		if p.MediaType != "text/html" {
 			continue
 		}

@@ -3,17 +3,17 @@ package rules
 import (
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strings"
 
-	"spamcatcher/engine"
 	"spamcatcher/engine/message"
 )
 
-func web(l message.Link) bool { return l.Scheme == "http" || l.Scheme == "https" }
+func web(l *message.Link) bool { return l.Scheme == "http" || l.Scheme == "https" }
 
 // clickable says whether a reader can follow the link: pictures, styles and
 // addresses found inside other links are not clicked.
-func clickable(l message.Link) bool {
+func clickable(l *message.Link) bool {
 	if !web(l) || l.Host == "" {
 		return false
 	}
@@ -24,76 +24,145 @@ func clickable(l message.Link) bool {
 	return false
 }
 
+// anchor is a clickable link, and the number of its address among the
+// different ones.
+type anchor struct {
+	*message.Link
+	address int
+}
+
+// anchors are the clickable links.
+func (m *evidence) anchors() []anchor {
+	return m.web.get(func() (out []anchor) {
+		links := m.Message.Links()
+		var seen map[string]int
+		for i := range links {
+			l := &links[i]
+			if !clickable(l) {
+				continue
+			}
+			if seen == nil {
+				seen = make(map[string]int, len(links)-i)
+				out = make([]anchor, 0, len(links)-i)
+			}
+			n, known := seen[l.Norm]
+			if !known {
+				n = len(seen)
+				seen[l.Norm] = n
+			}
+			out = append(out, anchor{l, n})
+		}
+		return out
+	})
+}
+
+// distinct counts different strings or numbers.
+type distinct[T comparable] struct {
+	few  [8]T
+	n    int
+	many map[T]bool // when they are not few
+}
+
+func (d *distinct[T]) add(v T) {
+	if d.many != nil {
+		d.many[v] = true
+		d.n = len(d.many)
+		return
+	}
+	if slices.Contains(d.few[:d.n], v) {
+		return
+	}
+	if d.n < len(d.few) {
+		d.few[d.n] = v
+		d.n++
+		return
+	}
+	d.many = map[T]bool{v: true}
+	for _, f := range d.few {
+		d.many[f] = true
+	}
+	d.n = len(d.many)
+}
+
 // countLinks makes a fact that counts different clickable addresses that
 // satisfy a condition.
-func countLinks(want func(message.Link) bool) Fact {
-	return func(m *engine.Mail) (float64, bool) {
-		seen := map[string]bool{}
-		for _, l := range m.Message.Links() {
-			if clickable(l) && want(l) {
-				seen[l.Norm] = true
+func countLinks(want func(*message.Link) bool) Fact {
+	return func(m *evidence) (float64, bool) {
+		var seen distinct[int]
+		for _, a := range m.anchors() {
+			if want(a.Link) {
+				seen.add(a.address)
 			}
 		}
-		return float64(len(seen)), true
+		return float64(seen.n), true
 	}
 }
 
-// linkHosts counts the registered domains of clickable links.
-func linkHosts(m *engine.Mail) (float64, bool) {
-	seen := map[string]bool{}
-	for _, l := range m.Message.Links() {
-		if clickable(l) {
-			seen[orgDomain(l.Host)] = true
-		}
+// anyLinks counts the different clickable addresses.
+func anyLinks(m *evidence) (float64, bool) {
+	n := 0
+	for _, a := range m.anchors() {
+		n = max(n, a.address+1)
 	}
-	return float64(len(seen)), true
+	return float64(n), true
+}
+
+// linkHosts counts the registered domains of clickable links.
+func linkHosts(m *evidence) (float64, bool) {
+	var seen distinct[string]
+	for _, a := range m.anchors() {
+		seen.add(m.org(a.Host))
+	}
+	return float64(seen.n), true
 }
 
 // linkForeignShare is the share of clickable addresses outside the registered
 // domain of From.
-func linkForeignShare(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func linkForeignShare(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok {
 		return 0, false
 	}
-	all, foreign := map[string]bool{}, 0
-	own := orgDomain(f.Domain())
-	for _, l := range m.Message.Links() {
-		if !clickable(l) || all[l.Norm] {
+	all, foreign := 0, 0
+	own := m.org(f.Domain())
+	for _, a := range m.anchors() {
+		if a.address < all {
 			continue
 		}
-		all[l.Norm] = true
-		if orgDomain(l.Host) != own {
+		all++
+		if m.org(a.Host) != own {
 			foreign++
 		}
 	}
-	if len(all) == 0 {
+	if all == 0 {
 		return 0, false
 	}
-	return float64(foreign) / float64(len(all)), true
+	return float64(foreign) / float64(all), true
 }
 
 // linkOneTarget: three or more anchors, all of them to the same address.
-func linkOneTarget(m *engine.Mail) (float64, bool) {
+func linkOneTarget(m *evidence) (float64, bool) {
 	n := 0
-	targets := map[string]bool{}
-	for _, l := range m.Message.Links() {
-		if l.Source == "href" && web(l) {
+	var targets distinct[string]
+	links := m.Message.Links()
+	for i := range links {
+		if l := &links[i]; l.Source == "href" && web(l) {
 			n++
-			targets[l.Norm] = true
+			targets.add(l.Norm)
 		}
 	}
 	if n == 0 {
 		return 0, false
 	}
-	return truth(n >= 3 && len(targets) == 1), true
+	return truth(n >= 3 && targets.n == 1), true
 }
 
 // linkAllText is the share of visible words that stand inside anchors.
-func linkAllText(m *engine.Mail) (float64, bool) {
+func linkAllText(m *evidence) (float64, bool) {
 	inside, n := 0.0, 0
-	for _, l := range m.Message.Links() {
-		if l.Source == "href" && web(l) {
+	links := m.Message.Links()
+	for i := range links {
+		if l := &links[i]; l.Source == "href" && web(l) {
 			inside += wordCount(l.Text)
 			n++
 		}
@@ -101,7 +170,7 @@ func linkAllText(m *engine.Mail) (float64, bool) {
 	if n == 0 {
 		return 0, false
 	}
-	all := wordCount(body(m))
+	all := m.words()
 	if all < 5 {
 		return 0, false
 	}
@@ -109,21 +178,19 @@ func linkAllText(m *engine.Mail) (float64, bool) {
 }
 
 // linkLongest is the length of the longest clickable address in characters.
-func linkLongest(m *engine.Mail) (float64, bool) {
+func linkLongest(m *evidence) (float64, bool) {
 	best := 0
-	for _, l := range m.Message.Links() {
-		if clickable(l) {
-			best = max(best, len(l.Norm))
-		}
+	for _, l := range m.anchors() {
+		best = max(best, len(l.Norm))
 	}
 	return float64(best), best > 0
 }
 
 // linkLabels is the largest number of labels in a clickable link's host name.
-func linkLabels(m *engine.Mail) (float64, bool) {
+func linkLabels(m *evidence) (float64, bool) {
 	best := 0
-	for _, l := range m.Message.Links() {
-		if clickable(l) && !l.IP {
+	for _, l := range m.anchors() {
+		if !l.IP {
 			best = max(best, strings.Count(l.Host, ".")+1)
 		}
 	}
@@ -132,12 +199,12 @@ func linkLabels(m *engine.Mail) (float64, bool) {
 
 // linkRandomHost is the largest randomness of a label of a clickable link's
 // registered domain.
-func linkRandomHost(m *engine.Mail) (float64, bool) {
+func linkRandomHost(m *evidence) (float64, bool) {
 	best, n := 0.0, 0
-	for _, l := range m.Message.Links() {
-		if clickable(l) && !l.IP && !l.Punycode {
+	for _, l := range m.anchors() {
+		if !l.IP && !l.Punycode {
 			n++
-			best = max(best, randomness(orgLabel(l.Host)))
+			best = max(best, randomness(label(m.org(l.Host))))
 		}
 	}
 	return best, n > 0
@@ -145,9 +212,9 @@ func linkRandomHost(m *engine.Mail) (float64, bool) {
 
 // linkRecipient counts clickable addresses that carry a recipient's address,
 // in plain or in base64: page forms that are filled in beforehand do so.
-func linkRecipient(m *engine.Mail) (float64, bool) {
+func linkRecipient(m *evidence) (float64, bool) {
 	var want []string
-	for _, r := range recipients(m) {
+	for _, r := range m.recipients() {
 		if len(want) >= 6 {
 			break
 		}
@@ -161,10 +228,7 @@ func linkRecipient(m *engine.Mail) (float64, bool) {
 		return 0, false
 	}
 	n := 0
-	for _, l := range m.Message.Links() {
-		if !clickable(l) {
-			continue
-		}
+	for _, l := range m.anchors() {
 		u := strings.ToLower(l.URL)
 		for _, w := range want {
 			if strings.Contains(u, w) {
@@ -178,13 +242,10 @@ func linkRecipient(m *engine.Mail) (float64, bool) {
 
 // linkRecipientFragment: an address behind "#" or as the last piece of the
 // path, where no unsubscribe link has it.
-func linkRecipientFragment(m *engine.Mail) (float64, bool) {
+func linkRecipientFragment(m *evidence) (float64, bool) {
 	n := 0
-	rs := recipients(m)
-	for _, l := range m.Message.Links() {
-		if !clickable(l) {
-			continue
-		}
+	rs := m.recipients()
+	for _, l := range m.anchors() {
 		_, fragment, ok := strings.Cut(l.URL, "#")
 		if !ok {
 			continue
@@ -201,16 +262,16 @@ func linkRecipientFragment(m *engine.Mail) (float64, bool) {
 	return float64(n), len(rs) > 0
 }
 
-func linkFree(l message.Link) bool      { return freeHost(l.Host) }
-func linkShort(l message.Link) bool     { return shortener(l.Host) }
-func linkDeceptive(l message.Link) bool { return l.Deceptive }
-func linkPunycode(l message.Link) bool  { return l.Punycode }
-func linkUserInfo(l message.Link) bool  { return l.UserInfo }
-func linkBrand(l message.Link) bool     { return !l.IP && hostWearsBrand(l.Host) }
+func linkFree(l *message.Link) bool      { return freeHost(l.Host) }
+func linkShort(l *message.Link) bool     { return shortener(l.Host) }
+func linkDeceptive(l *message.Link) bool { return l.Deceptive }
+func linkPunycode(l *message.Link) bool  { return l.Punycode }
+func linkUserInfo(l *message.Link) bool  { return l.UserInfo }
+func linkBrand(l *message.Link) bool     { return !l.IP && hostWearsBrand(l.Host) }
 
 // linkPublicIP leaves out addresses of private networks, which colleagues
 // and devices send to each other.
-func linkPublicIP(l message.Link) bool {
+func linkPublicIP(l *message.Link) bool {
 	if !l.IP {
 		return false
 	}
@@ -219,7 +280,7 @@ func linkPublicIP(l message.Link) bool {
 }
 
 // linkRedirect: an address that carries another web address inside.
-func linkRedirect(l message.Link) bool {
+func linkRedirect(l *message.Link) bool {
 	u := strings.ToLower(l.URL)
 	if len(u) < 12 {
 		return false
@@ -229,7 +290,7 @@ func linkRedirect(l message.Link) bool {
 }
 
 // linkPort: an explicit port other than 80 and 443.
-func linkPort(l message.Link) bool {
+func linkPort(l *message.Link) bool {
 	_, rest, _ := strings.Cut(l.Norm, "://")
 	authority, _, _ := strings.Cut(rest, "/")
 	i := strings.LastIndexByte(authority, ':')

@@ -6,19 +6,19 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
-	"spamcatcher/engine"
 	"spamcatcher/engine/message"
 )
 
-func attachments(m *engine.Mail) (float64, bool) {
+func attachments(m *evidence) (float64, bool) {
 	return float64(len(m.Message.Attachments())), true
 }
 
-func countAttachments(want func(message.Attachment) bool) Fact {
-	return func(m *engine.Mail) (float64, bool) {
+func countAttachments(want func(*message.Attachment) bool) Fact {
+	return func(m *evidence) (float64, bool) {
 		n := 0
-		for _, a := range m.Message.Attachments() {
-			if want(a) {
+		list := m.Message.Attachments()
+		for i := range list {
+			if want(&list[i]) {
 				n++
 			}
 		}
@@ -35,11 +35,11 @@ var (
 	images    = set(`iso img vhd vhdx udf wim ace daa`)
 )
 
-func executableName(a message.Attachment) bool { return executables[a.Extension] }
+func executableName(a *message.Attachment) bool { return executables[a.Extension] }
 
 // doubleExtension: a name that shows a document's extension before one that
 // runs ("report.pdf.exe"), blanks between them or not.
-func doubleExtension(a message.Attachment) bool {
+func doubleExtension(a *message.Attachment) bool {
 	name := strings.ToLower(strings.TrimSpace(a.Name))
 	last := strings.LastIndexByte(name, '.')
 	if last <= 0 {
@@ -55,7 +55,7 @@ func doubleExtension(a message.Attachment) bool {
 }
 
 // executableContent: what runs on a desktop, whatever its name says.
-func executableContent(a message.Attachment) bool {
+func executableContent(a *message.Attachment) bool {
 	switch a.Detected {
 	case "application/x-msdownload", "application/vnd.microsoft.portable-executable", "application/x-dosexec", "application/x-executable",
 		"application/x-elf", "application/x-mach-binary", "application/x-ms-shortcut", "application/x-msi":
@@ -64,15 +64,15 @@ func executableContent(a message.Attachment) bool {
 	return false
 }
 
-func executableDisguised(a message.Attachment) bool {
+func executableDisguised(a *message.Attachment) bool {
 	return executableContent(a) && a.Extension != "" && !executables[a.Extension]
 }
 
-func macroDocument(a message.Attachment) bool { return macroDocs[a.Extension] }
-func archiveName(a message.Attachment) bool   { return archives[a.Extension] }
-func diskImage(a message.Attachment) bool     { return images[a.Extension] }
+func macroDocument(a *message.Attachment) bool { return macroDocs[a.Extension] }
+func archiveName(a *message.Attachment) bool   { return archives[a.Extension] }
+func diskImage(a *message.Attachment) bool     { return images[a.Extension] }
 
-func htmlName(a message.Attachment) bool {
+func htmlName(a *message.Attachment) bool {
 	switch a.Extension {
 	case "html", "htm", "shtml", "xhtml", "xht", "mht", "mhtml", "svg":
 		return true
@@ -81,7 +81,7 @@ func htmlName(a message.Attachment) bool {
 }
 
 // paddedName: the true extension is pushed out of sight by blanks.
-func paddedName(a message.Attachment) bool {
+func paddedName(a *message.Attachment) bool {
 	run := 0
 	for _, r := range a.Name {
 		if r == '_' || unicode.IsSpace(r) || r == 0xA0 {
@@ -97,13 +97,13 @@ func paddedName(a message.Attachment) bool {
 }
 
 // turnedName: bidirectional controls make the name read otherwise.
-func turnedName(a message.Attachment) bool {
+func turnedName(a *message.Attachment) bool {
 	return strings.ContainsAny(a.Name, "\u202E\u202D\u2066\u2067\u2068")
 }
 
 // attachmentMismatch: content and name disagree on the kind of thing
 // (document, picture, archive, program), not merely on the subtype.
-func attachmentMismatch(a message.Attachment) bool {
+func attachmentMismatch(a *message.Attachment) bool {
 	if a.Detected == "" || a.ByName == "" || a.Detected == a.ByName {
 		return false
 	}
@@ -130,15 +130,15 @@ func kindOf(t string) string {
 }
 
 // attachmentOnly: at least one attachment and fewer than 5 words of text.
-func attachmentOnly(m *engine.Mail) (float64, bool) {
-	return truth(len(m.Message.Attachments()) > 0 && wordCount(body(m)) < 5), true
+func attachmentOnly(m *evidence) (float64, bool) {
+	return truth(len(m.Message.Attachments()) > 0 && m.words() < 5), true
 }
 
 // attachmentRecipientName: a file name holds a recipient's whole address.
-func attachmentRecipientName(m *engine.Mail) (float64, bool) {
+func attachmentRecipientName(m *evidence) (float64, bool) {
 	for _, a := range m.Message.Attachments() {
 		name := strings.ToLower(a.Name)
-		for _, r := range recipients(m) {
+		for _, r := range m.recipients() {
 			if l := strings.ToLower(localPart(r)); len(l) >= 4 && strings.Contains(name, strings.ToLower(r)) {
 				return 1, true
 			}
@@ -147,7 +147,7 @@ func attachmentRecipientName(m *engine.Mail) (float64, bool) {
 	return 0, len(m.Message.Attachments()) > 0
 }
 
-func parts(m *engine.Mail) (float64, bool) {
+func parts(m *evidence) (float64, bool) {
 	n := 0
 	for _, p := range m.Message.Parts() {
 		if !p.Alternate {
@@ -158,7 +158,7 @@ func parts(m *engine.Mail) (float64, bool) {
 }
 
 // alternateParts counts readings of the message on which mail readers differ.
-func alternateParts(m *engine.Mail) (float64, bool) {
+func alternateParts(m *evidence) (float64, bool) {
 	n := 0
 	for _, p := range m.Message.Parts() {
 		if p.Alternate {
@@ -168,10 +168,10 @@ func alternateParts(m *engine.Mail) (float64, bool) {
 	return float64(n), true
 }
 
-func defects(m *engine.Mail) (float64, bool) { return float64(len(m.Message.Defects())), true }
+func defects(m *evidence) (float64, bool) { return float64(len(m.Message.Defects())), true }
 
 // multipartSingle: a multipart/mixed or alternative with one part only.
-func multipartSingle(m *engine.Mail) (float64, bool) {
+func multipartSingle(m *evidence) (float64, bool) {
 	r := m.Message.Root()
 	if r == nil || r.MediaType != "multipart/alternative" {
 		return 0, r != nil
@@ -181,9 +181,9 @@ func multipartSingle(m *engine.Mail) (float64, bool) {
 
 // messageIDForeign: the Message-ID's domain is neither that of From nor of
 // any hop that handled the mail, by registered domain.
-func messageIDForeign(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
-	f, ok := first(m, "From")
+func messageIDForeign(m *evidence) (float64, bool) {
+	h := m.head()
+	f, ok := m.first("From")
 	d := messageIDDomain(m)
 	if !ok || !strings.Contains(d, ".") {
 		return 0, false
@@ -205,8 +205,8 @@ func messageIDForeign(m *engine.Mail) (float64, bool) {
 	return 1, true
 }
 
-func messageIDDomain(m *engine.Mail) string {
-	id := strings.TrimSpace(m.Message.Header().Raw("Message-ID"))
+func messageIDDomain(m *evidence) string {
+	id := strings.TrimSpace(m.head().Raw("Message-ID"))
 	i := strings.LastIndexByte(id, '@')
 	if i < 0 {
 		return ""
@@ -216,8 +216,8 @@ func messageIDDomain(m *engine.Mail) string {
 
 // messageIDMalformed: not one pair of angle brackets around left@right
 // without blanks. RFC 5322 section 3.6.4.
-func messageIDMalformed(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func messageIDMalformed(m *evidence) (float64, bool) {
+	h := m.head()
 	if !h.Has("Message-ID") {
 		return 0, false
 	}
@@ -230,20 +230,20 @@ func messageIDMalformed(m *engine.Mail) (float64, bool) {
 	return truth(at <= 0 || at == len(id)-1 || strings.ContainsAny(id, " \t<>")), true
 }
 
-func messageIDFree(m *engine.Mail) (float64, bool) {
+func messageIDFree(m *evidence) (float64, bool) {
 	d := messageIDDomain(m)
-	f, ok := first(m, "From")
+	f, ok := m.first("From")
 	return truth(freeMail(d) && !sameOrg(d, f.Domain())), ok && d != ""
 }
 
 // signedByFrom: a DKIM-Signature names the registered domain of From. It is
 // not verified here. RFC 6376 section 3.5.
-func signedByFrom(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func signedByFrom(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok {
 		return 0, false
 	}
-	for _, s := range m.Message.Header().RawValues("DKIM-Signature") {
+	for _, s := range m.head().RawValues("DKIM-Signature") {
 		if sameOrg(dkimTag(s, "d"), f.Domain()) {
 			return 1, true
 		}
@@ -264,8 +264,8 @@ func dkimTag(s, tag string) string {
 // freeMailUnsigned: From is of a large provider that signs all it sends, and
 // no signature of such a provider is there: one signs for the domains of its
 // whole family.
-func freeMailUnsigned(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func freeMailUnsigned(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok || !signers[f.Domain()] {
 		return 0, false
 	}
@@ -273,7 +273,7 @@ func freeMailUnsigned(m *engine.Mail) (float64, bool) {
 	if !ok || t.Year() < 2015 {
 		return 0, false
 	}
-	for _, s := range m.Message.Header().RawValues("DKIM-Signature") {
+	for _, s := range m.head().RawValues("DKIM-Signature") {
 		if d := strings.ToLower(dkimTag(s, "d")); signers[d] || d == "google.com" || sameOrg(d, f.Domain()) {
 			return 0, true
 		}
@@ -283,18 +283,18 @@ func freeMailUnsigned(m *engine.Mail) (float64, bool) {
 
 // unsignedToday: no domain signed the mail, and it is of a year in which
 // nearly all mail to the public is signed.
-func unsignedToday(m *engine.Mail) (float64, bool) {
+func unsignedToday(m *evidence) (float64, bool) {
 	t, ok := writtenAt(m)
 	if !ok {
 		return 0, false
 	}
-	return truth(t.Year() >= 2018 && !m.Message.Header().Has("DKIM-Signature")), true
+	return truth(t.Year() >= 2018 && !m.head().Has("DKIM-Signature")), true
 }
 
 // brandUnsigned: From is of a company that signs all it sends and writes to
 // the public rather than on lists, and no signature of its domain is there.
-func brandUnsigned(m *engine.Mail) (float64, bool) {
-	f, ok := first(m, "From")
+func brandUnsigned(m *evidence) (float64, bool) {
+	f, ok := m.first("From")
 	if !ok || !brandSigners[orgLabel(f.Domain())] {
 		return 0, ok
 	}
@@ -312,7 +312,7 @@ var brandSigners = set(`paypal fedex ups usps dhl intuit docusign netflix facebo
 
 // messageIDUnknownSuffix: the Message-ID's domain ends in what is no top-level
 // domain, and in no name that private networks use.
-func messageIDUnknownSuffix(m *engine.Mail) (float64, bool) {
+func messageIDUnknownSuffix(m *evidence) (float64, bool) {
 	d := strings.TrimSuffix(messageIDDomain(m), ".")
 	i := strings.LastIndexByte(d, '.')
 	if i < 0 || strings.ContainsAny(d, ":%/ ") {
@@ -340,8 +340,8 @@ var signers = set(`gmail.com googlemail.com yahoo.com yahoo.co.uk yahoo.fr yahoo
 // listConsistent: the mark of a list server that tells the truth about
 // itself: List-Id, and List-Unsubscribe or List-Post of the same organisation.
 // RFC 2919, RFC 2369.
-func listConsistent(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func listConsistent(m *evidence) (float64, bool) {
+	h := m.head()
 	id := strings.ToLower(h.Raw("List-Id"))
 	if id == "" {
 		return 0, false
@@ -356,10 +356,10 @@ func listConsistent(m *engine.Mail) (float64, bool) {
 
 // unsubscribeOwn: List-Unsubscribe has an https address or mailto in the
 // registered domain of From or of an aligned signature.
-func unsubscribeOwn(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func unsubscribeOwn(m *evidence) (float64, bool) {
+	h := m.head()
 	u := strings.ToLower(h.Raw("List-Unsubscribe"))
-	f, ok := first(m, "From")
+	f, ok := m.first("From")
 	if u == "" || !ok {
 		return 0, false
 	}

@@ -128,10 +128,9 @@ func words(s string) string {
 // hostWearsBrand says whether a host name shows a brand as a label or as a
 // part of one between hyphens, below a domain that is not the brand's.
 func hostWearsBrand(host string) bool {
-	label := orgLabel(host)
-	for _, part := range strings.FieldsFunc(strings.ToLower(host), func(r rune) bool { return r == '.' || r == '-' }) {
+	for part := range strings.FieldsFuncSeq(strings.ToLower(host), func(r rune) bool { return r == '.' || r == '-' }) {
 		owners, ok := hostBrands[part]
-		if ok && !owners[label] {
+		if ok && !owners[orgLabel(host)] {
 			return true
 		}
 	}

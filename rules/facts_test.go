@@ -37,7 +37,7 @@ func client(addr, ptr, hello, from string, to ...string) func(*engine.Mail) {
 	}
 }
 
-func factMail(c factCase) *engine.Mail {
+func factMail(c factCase) *evidence {
 	raw := c.raw
 	if !strings.Contains(raw, "\n\n") {
 		raw += "\n\nhello\n"
@@ -46,7 +46,9 @@ func factMail(c factCase) *engine.Mail {
 	if c.session != nil {
 		c.session(m)
 	}
-	return m
+	e := &evidence{}
+	e.begin(m)
+	return e
 }
 
 // html makes a message of one HTML part, alternative one of a plain and an

@@ -4,87 +4,124 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"spamcatcher/engine"
-	"spamcatcher/engine/message"
 )
-
-// body is the visible text without the subject line that Message.Text begins
-// with.
-func body(m *engine.Mail) string {
-	_, text, _ := strings.Cut(m.Message.Text(), "\n")
-	return text
-}
 
 // textWords counts words of the visible text: runs of letters and digits.
 // Each ideograph, kana and Thai letter pair counts as written without spaces:
 // two such characters make a word.
-func textWords(m *engine.Mail) (float64, bool) {
-	return wordCount(body(m)), true
+func textWords(m *evidence) (float64, bool) {
+	return m.words(), true
 }
 
 func wordCount(s string) float64 {
 	n, dense, in := 0, 0, false
-	for _, r := range s {
-		switch {
-		case r < 0x80:
-			letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-			if letter && !in {
-				n++
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			i++
+			switch textClass[c] {
+			case upper, lower, digit:
+				if !in {
+					n++
+				}
+				in = true
+			case joiner:
+			default:
+				in = false
 			}
-			in = letter || in && (r == '\'' || r == '-')
-		case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		if r >= 0x0E00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai) {
 			dense++
 			in = false
-		default:
-			letter := unicode.IsLetter(r) || unicode.IsMark(r)
-			if letter && !in {
-				n++
-			}
-			in = letter
+			continue
 		}
+		letter := unicode.IsLetter(r) || unicode.IsMark(r)
+		if letter && !in {
+			n++
+		}
+		in = letter
 	}
 	return float64(n + dense/2)
 }
 
+// Classes of ASCII characters.
+const (
+	other = iota
+	upper
+	lower
+	digit
+	joiner // keeps a word together
+	pathy  // stands in links, paths and code
+	blank
+)
+
+// textClass is the class of each ASCII character.
+var textClass = func() (t [256]byte) {
+	for c := range byte(0x80) {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			t[c] = upper
+		case c >= 'a' && c <= 'z':
+			t[c] = lower
+		case c >= '0' && c <= '9':
+			t[c] = digit
+		case c == '\'' || c == '-':
+			t[c] = joiner
+		case strings.IndexByte("/.:=_%+&?@#", c) >= 0:
+			t[c] = pathy
+		case c <= ' ':
+			t[c] = blank
+		}
+	}
+	return t
+}()
+
 // upperRatio is the share of capitals among the letters that have case; it
 // exists from least letters on.
 func upperRatio(s string, least int) (float64, bool) {
-	upper, cased := 0, 0
-	for _, r := range s {
+	var count [blank + 1]int
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			count[textClass[c]]++
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
 		switch {
 		case unicode.IsUpper(r):
-			upper++
-			cased++
+			count[upper]++
 		case unicode.IsLower(r):
-			cased++
+			count[lower]++
 		}
 	}
-	if cased < least {
+	if count[upper]+count[lower] < least {
 		return 0, false
 	}
-	return float64(upper) / float64(cased), true
+	return float64(count[upper]) / float64(count[upper]+count[lower]), true
 }
 
-func subjectUpper(m *engine.Mail) (float64, bool) {
-	return upperRatio(m.Message.Header().Get("Subject"), 10)
+func subjectUpper(m *evidence) (float64, bool) {
+	return upperRatio(m.head().Get("Subject"), 10)
 }
 
 // textUpper leaves out messages with a calendar part: its keywords are
 // capitals.
-func textUpper(m *engine.Mail) (float64, bool) {
+func textUpper(m *evidence) (float64, bool) {
 	for _, p := range m.Message.Parts() {
 		if p.MediaType == "text/calendar" {
 			return 0, false
 		}
 	}
-	return upperRatio(body(m), 100)
+	return upperRatio(m.body(), 100)
 }
 
 // subjectNeedlessEncoding: encoded words that hold nothing but ASCII letters,
 // written so that filters do not read them. RFC 2047 section 5.
-func subjectNeedlessEncoding(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subjectNeedlessEncoding(m *evidence) (float64, bool) {
+	h := m.head()
 	raw := strings.ToLower(h.Raw("Subject"))
 	if !strings.Contains(raw, "=?") {
 		return 0, h.Has("Subject")
@@ -92,8 +129,8 @@ func subjectNeedlessEncoding(m *engine.Mail) (float64, bool) {
 	return truth(strings.Contains(raw, "?b?") && ascii(h.Get("Subject"))), true
 }
 
-func fromNeedlessEncoding(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func fromNeedlessEncoding(m *evidence) (float64, bool) {
+	h := m.head()
 	raw := strings.ToLower(h.Raw("From"))
 	if !strings.Contains(raw, "=?") {
 		return 0, h.Has("From")
@@ -103,13 +140,13 @@ func fromNeedlessEncoding(m *engine.Mail) (float64, bool) {
 
 // source8bit: the decoded source of the text parts holds characters beyond
 // ASCII.
-func source8bit(m *engine.Mail) (float64, bool) { return truth(has8bit(m.Message.Source())), true }
+func source8bit(m *evidence) (float64, bool) { return truth(has8bit(m.Message.Source())), true }
 
 func ascii(s string) bool { return !has8bit(s) }
 
 // subjectGap is the longest run of white space inside the decoded subject.
-func subjectGap(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subjectGap(m *evidence) (float64, bool) {
+	h := m.head()
 	best, run := 0, 0
 	for _, r := range h.Get("Subject") {
 		if unicode.IsSpace(r) || r == 0xA0 {
@@ -122,23 +159,23 @@ func subjectGap(m *engine.Mail) (float64, bool) {
 	return float64(best), h.Has("Subject")
 }
 
-func subjectSymbols(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subjectSymbols(m *evidence) (float64, bool) {
+	h := m.head()
 	return float64(symbols(h.Get("Subject"))), h.Has("Subject")
 }
 
 // subjectRepliesToNothing: "Re:" with neither In-Reply-To nor References.
-func subjectRepliesToNothing(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func subjectRepliesToNothing(m *evidence) (float64, bool) {
+	h := m.head()
 	s := strings.ToLower(h.Get("Subject"))
 	re := strings.HasPrefix(s, "re:") || strings.HasPrefix(s, "re :") || strings.HasPrefix(s, "aw:") || strings.HasPrefix(s, "回复") || strings.HasPrefix(s, "回覆")
 	return truth(re && !h.Has("In-Reply-To") && !h.Has("References") && !h.Has("Thread-Index")), h.Has("Subject")
 }
 
 // subjectIsName: the subject is the sender's display name or address.
-func subjectIsName(m *engine.Mail) (float64, bool) {
-	a, ok := first(m, "From")
-	s := words(m.Message.Header().Get("Subject"))
+func subjectIsName(m *evidence) (float64, bool) {
+	a, ok := m.first("From")
+	s := words(m.head().Get("Subject"))
 	if !ok || len(s) < 6 {
 		return 0, false
 	}
@@ -149,7 +186,10 @@ func subjectIsName(m *engine.Mail) (float64, bool) {
 // spaces and joiners between ASCII letters, soft hyphens, word joiners.
 // Joiners between letters of Arabic, Persian and Indic scripts, in emoji, and
 // the padding after a preview line are left out.
-func zeroWidth(m *engine.Mail) (float64, bool) {
+func zeroWidth(m *evidence) (float64, bool) {
+	if m.ascii() {
+		return 0, true
+	}
 	t := m.Message.Text()
 	n := 0
 	for i := 0; i < len(t); {
@@ -177,21 +217,27 @@ func invisible(r rune) bool {
 }
 
 // bidiOverrides counts right-to-left and left-to-right overrides.
-func bidiOverrides(m *engine.Mail) (float64, bool) {
+func bidiOverrides(m *evidence) (float64, bool) {
+	if m.ascii() {
+		return 0, true
+	}
 	t := m.Message.Text()
 	return float64(strings.Count(t, "\u202E") + strings.Count(t, "\u202D")), true
 }
 
 // mixedScript counts words of four letters or more that mix Latin letters
 // with Cyrillic or Greek ones.
-func mixedScript(m *engine.Mail) (float64, bool) {
+func mixedScript(m *evidence) (float64, bool) {
+	if m.ascii() {
+		return 0, true
+	}
 	return float64(mixedWords(m.Message.Text())), true
 }
 
-func mixedScriptHeader(m *engine.Mail) (float64, bool) {
-	h := m.Message.Header()
+func mixedScriptHeader(m *evidence) (float64, bool) {
+	h := m.head()
 	n := mixedWords(h.Get("Subject"))
-	if a, ok := first(m, "From"); ok {
+	if a, ok := m.first("From"); ok {
 		n += mixedWords(a.Name)
 	}
 	return float64(n), true
@@ -234,12 +280,12 @@ func mixedWords(s string) int {
 
 // styledLetters counts letters of the mathematical and enclosed alphabets,
 // full-width Latin letters included, that stand for plain ones.
-func styledLetters(m *engine.Mail) (float64, bool) {
-	n := 0
-	t := m.Message.Text()
-	if ascii(t) {
+func styledLetters(m *evidence) (float64, bool) {
+	if m.ascii() {
 		return 0, true
 	}
+	n := 0
+	t := m.Message.Text()
 	for _, r := range t {
 		if r >= 0x1D400 && r <= 0x1D7FF || r >= 0x1F130 && r <= 0x1F189 || r >= 0x24B6 && r <= 0x24E9 || r >= 0xFF21 && r <= 0xFF5A {
 			n++
@@ -250,21 +296,20 @@ func styledLetters(m *engine.Mail) (float64, bool) {
 
 // longestWord is the length of the longest run of ASCII letters and digits
 // in the visible text, links left out, in characters.
-func longestWord(m *engine.Mail) (float64, bool) {
+func longestWord(m *evidence) (float64, bool) {
 	best, run := 0, 0
-	t := body(m)
+	t := m.body()
 	for i := 0; i < len(t); i++ {
-		c := t[i]
-		switch {
-		case asciiLetter(c) || c >= '0' && c <= '9':
-			run++
-			best = max(best, run)
-		case c == '/' || c == '.' || c == ':' || c == '=' || c == '-' || c == '_' || c == '%' || c == '+' || c == '&' || c == '?' || c == '@' || c == '#':
-			run = -1 << 30 // a link, path or code: skip to the next space
-		case c <= ' ':
-			run = 0
-		}
-		if run < 0 && c <= ' ' {
+		switch textClass[t[i]] {
+		case upper, lower, digit:
+			if run++; run > best {
+				best = run
+			}
+		case pathy, joiner:
+			if t[i] != '\'' {
+				run = -1 << 30 // a link, path or code: skip to the next space
+			}
+		case blank:
 			run = 0
 		}
 	}
@@ -273,13 +318,13 @@ func longestWord(m *engine.Mail) (float64, bool) {
 
 // exclamations is the number of exclamation marks for each 100 words. It
 // exists from 20 words on, and without any mark.
-func exclamations(m *engine.Mail) (float64, bool) {
-	t := body(m)
+func exclamations(m *evidence) (float64, bool) {
+	t := m.body()
 	n := strings.Count(t, "!") + strings.Count(t, "！")
 	if n == 0 {
 		return 0, true
 	}
-	w := wordCount(t)
+	w := m.words()
 	if w < 20 {
 		return 0, false
 	}
@@ -288,8 +333,8 @@ func exclamations(m *engine.Mail) (float64, bool) {
 
 // charsetUnused: the text part declares a character set of one script, but
 // holds not one letter of that script.
-func charsetUnused(m *engine.Mail) (float64, bool) {
-	for _, p := range textParts(m) {
+func charsetUnused(m *evidence) (float64, bool) {
+	for _, p := range m.textParts() {
 		t, ok := charsetScripts[strings.ToLower(p.Charset)]
 		if !ok {
 			continue
@@ -326,31 +371,13 @@ var charsetScripts = map[string][]*unicode.RangeTable{
 
 // base64Ascii: a text part is in base64 though every byte of it is ASCII and
 // its lines are short, so that nothing called for an encoding.
-func base64Ascii(m *engine.Mail) (float64, bool) {
-	for _, p := range textParts(m) {
+func base64Ascii(m *evidence) (float64, bool) {
+	for _, p := range m.textParts() {
 		if p.Encoding == "base64" {
-			if d := p.Decoded(); len(d) > 0 && ascii(string(d)) {
+			if d := p.Decoded(); len(d) > 0 && !has8bit(d) {
 				return 1, true
 			}
 		}
 	}
 	return 0, true
-}
-
-// textParts are the text/plain and text/html parts that are not attachments
-// nor alternative readings.
-func textParts(m *engine.Mail) []*message.Part {
-	var out []*message.Part
-	for _, p := range m.Message.Parts() {
-		if p.Alternate || p.Disposition == "attachment" {
-			continue
-		}
-		if p.MediaType == "text/plain" || p.MediaType == "text/html" {
-			out = append(out, p)
-		}
-		if len(out) == 20 {
-			break
-		}
-	}
-	return out
 }

@@ -32,6 +32,7 @@ type state struct {
 	// first, second and third are pattern sets of one link or attachment.
 	first, second, third []uint64
 	counts               []int // header fields of each name
+	evidence             evidence
 }
 
 func newState(bits, rules, fields int) *state {
@@ -113,6 +114,7 @@ func (rs *Ruleset) Combine(m *engine.Mail, hits []engine.Hit) []engine.Hit {
 func (rs *Ruleset) release(s *state) {
 	clear(s.bits)
 	clear(s.detail)
+	s.evidence.begin(nil)
 	rs.states.Put(s)
 }
 
@@ -121,7 +123,9 @@ func (rs *Ruleset) evaluate(m *engine.Mail, s *state) {
 	for _, g := range rs.views {
 		g.scan(view(m.Message, View(g.key)), s)
 	}
-	rs.inspectHeader(m.Message.Header(), s)
+	e := &s.evidence
+	e.begin(m)
+	rs.inspectHeader(e, s)
 	rs.inspectLinks(m.Message, s)
 	rs.inspectFiles(m.Message, s)
 	rs.inspectHTML(m.Message, s)
@@ -129,7 +133,7 @@ func (rs *Ruleset) evaluate(m *engine.Mail, s *state) {
 	rs.inspectEnvelope(m, s)
 	for i := range rs.facts {
 		f := &rs.facts[i]
-		v, ok := f.fact(m)
+		v, ok := f.fact(e)
 		if ok && (f.above == nil || v > *f.above) && (f.below == nil || v < *f.below) {
 			s.hold(f.id, number(v))
 		}

@@ -133,6 +133,9 @@ func loadConfig(g *global, flags overrides) (*Config, error) {
 	if err := c.check(); err != nil {
 		return nil, usageError{err}
 	}
+	if filepath.Ext(c.File) == ".conf" && len(c.Outgoing) == 0 {
+		c.warn("%v", configError{File: c.File, Key: "outgoing_smtp", Msg: "is not set; mail goes into the Maildir " + c.maildir()})
+	}
 	return c, nil
 }
 
@@ -147,7 +150,7 @@ func withOverride(flags overrides, key string, value any) overrides {
 // check looks at what only the whole can tell.
 func (c *Config) check() error {
 	fail := func(key, format string, args ...any) error {
-		return fmt.Errorf("%s (%s): %s", key, c.origins[key], fmt.Sprintf(format, args...))
+		return fmt.Errorf("%s: %s: %s", c.origins[key], key, fmt.Sprintf(format, args...))
 	}
 	if len(c.Listen) == 0 {
 		return fail("listen", "no address to listen on")
@@ -163,7 +166,7 @@ func (c *Config) check() error {
 
 // warn notes what was wrong but could be worked around.
 func (c *Config) warn(format string, args ...any) {
-	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+	c.Warnings = append(c.Warnings, printable(fmt.Sprintf(format, args...)))
 }
 
 // defaultState is /var/lib/spamcatcher where it exists and is writable, else

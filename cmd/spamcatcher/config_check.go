@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,11 @@ code is 0 when run would start with it, also when there are warnings.`,
 			if config.Certificate != "" {
 				if _, err := keyPairOf(config, nil); err != nil {
 					return err
+				}
+			}
+			if s := config.Syslog; s != "auto" && s != "off" {
+				if _, err := os.Stat(s); err != nil {
+					return usageError{fmt.Errorf("%s: log.syslog: %w", config.origins["log.syslog"], err)}
 				}
 			}
 			out := c.OutOrStdout()

@@ -40,7 +40,21 @@ func readClassic(c *Config, file string, text []byte) error {
 			continue
 		}
 		s := settingFor(key)
-		if err := s.set(c, value); err != nil {
+		err := s.set(c, value)
+		if err != nil && key == "outgoing_smtp" {
+			// The good servers of the list count: with none of them, mail
+			// would go into the Maildir.
+			good := slices.DeleteFunc(strings.Split(value, ","), func(one string) bool {
+				one = strings.TrimSpace(one)
+				return one == "" || checkServer(one) != nil
+			})
+			if len(good) > 0 {
+				bad.Msg = err.Error() + "; only the other servers are used"
+				c.warn("%v", bad)
+				err = s.set(c, strings.Join(good, ","))
+			}
+		}
+		if err != nil {
 			if err := s.set(c, s.fallback()); err != nil {
 				return err
 			}
@@ -50,11 +64,6 @@ func readClassic(c *Config, file string, text []byte) error {
 			continue
 		}
 		c.origins[key] = origin(file, number)
-	}
-	for _, key := range []string{"outgoing_smtp"} {
-		if c.origins[key] == "default" {
-			c.warn("%v", configError{File: file, Key: key, Msg: "is not set; mail goes into the Maildir " + c.maildir()})
-		}
 	}
 	return nil
 }

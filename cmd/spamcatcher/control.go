@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,9 +39,29 @@ func (c *Config) queueDir() string { return filepath.Join(c.State, "queue") }
 func (c *Config) maildir() string  { return filepath.Join(c.State, "maildir") }
 
 // openStore finds the queue of c: through the running gateway, or from disk.
+//
+// A gateway that is just starting or ending holds the queue and does not
+// answer: it gets a few seconds.
 func openStore(c *Config) (store, error) {
-	if client, ok := dialControl(c.socket()); ok {
+	const patience = 5 * time.Second
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		q, err := tryStore(c)
+		if !errors.Is(err, queue.ErrLocked) {
+			return q, err
+		}
+		if time.Since(begin) > patience {
+			return nil, fmt.Errorf("another process holds the queue and does not answer: %w", err)
+		}
+	}
+}
+
+func tryStore(c *Config) (store, error) {
+	client, err := dialControl(c.socket())
+	if err == nil {
 		return client, nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("the queue in %s belongs to another user: %w", c.State, err)
 	}
 	if _, err := os.Stat(c.queueDir()); errors.Is(err, os.ErrNotExist) {
 		return nil, usageError{fmt.Errorf("there is no queue in %s (choose the state directory with --state or --config)", c.State)}
@@ -55,17 +76,44 @@ func serveControl(ctx context.Context, socket string, q store) (stop func(contex
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
+	address, forget, err := shortPath(socket)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	defer forget()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", address)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", socket, err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	if err := os.Chmod(socket, 0o600); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	server := &http.Server{Handler: controlHandler(q), ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(l)
-	return server.Shutdown, nil
+	return func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		os.Remove(socket) // one that stays is removed at the next start
+		return err
+	}, nil
+}
+
+// maxSocketPath is the longest path that a Unix socket's address holds: 108
+// bytes with the final NUL, unix(7).
+const maxSocketPath = 107
+
+// shortPath returns a path to socket that fits into an address, however deep
+// its directory lies; it is good until forget is called.
+func shortPath(socket string) (path string, forget func(), err error) {
+	if len(socket) <= maxSocketPath {
+		return socket, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(socket))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(socket)), func() { dir.Close() }, nil
 }
 
 func controlHandler(q store) http.Handler {
@@ -148,13 +196,18 @@ func valuesOf(f queue.Filter) url.Values {
 // controlClient is the queue of a running gateway.
 type controlClient struct{ http *http.Client }
 
-func dialControl(socket string) (*controlClient, bool) {
+func dialControl(socket string) (*controlClient, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		address, forget, err := shortPath(socket)
+		if err != nil {
+			return nil, err
+		}
+		defer forget()
+		return (&net.Dialer{}).DialContext(ctx, "unix", address)
 	}}
 	c := &controlClient{&http.Client{Transport: transport}}
 	_, err := c.do(http.MethodGet, "/ping", nil)
-	return c, err == nil
+	return c, err
 }
 
 // do returns the answer's body, at most a limit that no answer but a body or
@@ -169,6 +222,15 @@ func (c *controlClient) do(method, path string, v url.Values) ([]byte, error) {
 }
 
 func (c *controlClient) open(ctx context.Context, method, path string, v url.Values) (io.ReadCloser, error) {
+	answer, err := c.ask(ctx, method, path, v)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// ask returns an answer of 200, whose body the caller closes.
+func (c *controlClient) ask(ctx context.Context, method, path string, v url.Values) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path+"?"+v.Encode(), nil)
 	if err != nil {
 		return nil, err
@@ -178,7 +240,7 @@ func (c *controlClient) open(ctx context.Context, method, path string, v url.Val
 		return nil, fmt.Errorf("asking the running gateway: %w", err)
 	}
 	if answer.StatusCode == http.StatusOK {
-		return answer.Body, nil
+		return answer, nil
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
@@ -189,14 +251,17 @@ func (c *controlClient) open(ctx context.Context, method, path string, v url.Val
 }
 
 func (c *controlClient) List(ctx context.Context, f queue.Filter, each func(*queue.Item) bool) error {
-	body, err := c.open(ctx, http.MethodGet, "/items", valuesOf(f))
+	answer, err := c.ask(ctx, http.MethodGet, "/items", valuesOf(f))
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	for decode := json.NewDecoder(body); ; {
+	defer answer.Body.Close()
+	for decode := json.NewDecoder(answer.Body); ; {
 		var it queue.Item
 		if err := decode.Decode(&it); errors.Is(err, io.EOF) {
+			if text := answer.Trailer.Get("Error"); text != "" {
+				return fmt.Errorf("the running gateway says: %s", text)
+			}
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("reading the gateway's answer: %w", err)

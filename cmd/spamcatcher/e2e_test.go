@@ -209,12 +209,12 @@ func TestReload(t *testing.T) {
 	}
 	config := "listen = [\"127.0.0.1:0\"]\nblockedsenders = \"" + blocked + "\"\n"
 	write(blocked, "# nobody\n")
-	write(file, config+"spam_reject = 100\n")
+	write(file, config+"spam_reject = 100\n"+toStderr)
 	p := start(t, state, "", "--config", file)
 	if err := send(p.address, "a@example.org", []string{"b@example.net"}, spamMessage); err != nil {
 		t.Fatal(err)
 	}
-	write(file, config+"spam_reject = 80\n")
+	write(file, config+"spam_reject = 80\n"+toStderr)
 	p.cmd.Process.Signal(syscall.SIGHUP)
 	waitFor(t, "the new threshold", func() bool {
 		return send(p.address, "a@example.org", []string{"b@example.net"}, spamMessage) != nil

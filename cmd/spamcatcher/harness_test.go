@@ -53,21 +53,30 @@ type process struct {
 	waited chan error
 }
 
+// toStderr keeps the log out of the machine's syslog.
+const toStderr = "\n[log]\nsyslog = \"off\"\n"
+
+// write writes a file of a test and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // start runs the gateway on a port that the kernel chooses, with the
 // configuration text if any, and waits until it accepts mail.
 func start(t *testing.T, state, config string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, state: state, waited: make(chan error, 1)}
 	args = append([]string{"run", "--state", state}, args...)
-	if config != "" {
-		file := filepath.Join(t.TempDir(), "spamcatcher.toml")
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-			t.Fatal(err)
+	if !slices.Contains(args, "--config") {
+		args = append(args, "--config", write(t, "spamcatcher.toml", config+toStderr))
+		if !strings.Contains(config, "listen") {
+			args = append(args, "--listen", "127.0.0.1:0")
 		}
-		args = append(args, "--config", file)
-	}
-	if !slices.Contains(args, "--config") || config != "" && !strings.Contains(config, "listen") {
-		args = append(args, "--listen", "127.0.0.1:0")
 	}
 	p.cmd = exec.Command(binary, args...)
 	pipe, err := p.cmd.StderrPipe()

@@ -11,16 +11,20 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // openLog opens the log: syslog with facility mail where a socket exists or
-// is configured, else standard error. Close flushes what is under way.
+// is configured, else standard error. Whoever runs the program at a terminal
+// sees the log there in any case. Close flushes what is under way.
 func openLog(c *Config) (*slog.Logger, io.Closer, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, nil, err
 	}
 	options := &slog.HandlerOptions{Level: level}
+	stderr := slog.NewTextHandler(os.Stderr, options)
 	if socket := syslogSocket(c.Syslog); socket != "" {
 		w, err := syslog.Dial("unixgram", socket, syslog.LOG_MAIL|syslog.LOG_INFO, "spamcatcher")
 		if err != nil {
@@ -28,13 +32,16 @@ func openLog(c *Config) (*slog.Logger, io.Closer, error) {
 		}
 		if err == nil {
 			h := newSyslogHandler(w, options)
+			if term.IsTerminal(int(os.Stderr.Fd())) {
+				return slog.New(slog.NewMultiHandler(h, stderr)), h.lines, nil
+			}
 			return slog.New(h), h.lines, nil
 		}
 		if c.Syslog != "auto" {
 			return nil, nil, fmt.Errorf("log.syslog: %w", err)
 		}
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options)), io.NopCloser(nil), nil
+	return slog.New(stderr), io.NopCloser(nil), nil
 }
 
 // syslogSocket returns the socket to log to, "" for none.

@@ -26,6 +26,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once: what was answered 250 is on disk
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(os.Stderr, err))
@@ -48,10 +49,10 @@ func report(w io.Writer, err error) int {
 	case errors.Is(err, errReported):
 		return exitFailure
 	case errors.As(err, &usage):
-		fmt.Fprintln(w, "spamcatcher:", err)
+		fmt.Fprintln(w, "spamcatcher:", printableLines(err.Error()))
 		return exitUsage
 	default:
-		fmt.Fprintln(w, "spamcatcher:", err)
+		fmt.Fprintln(w, "spamcatcher:", printableLines(err.Error()))
 		return exitFailure
 	}
 }
@@ -103,14 +104,16 @@ configuration or rule file.`,
 			},
 		},
 	)
-	for _, c := range root.Commands() {
-		usageArgs(c)
-	}
+	usageArgs(root)
 	return root
 }
 
 // usageArgs makes wrong arguments of c and the commands below it usage errors.
 func usageArgs(c *cobra.Command) {
+	if c.Run == nil && c.RunE == nil { // only a name for the commands below it
+		c.Args = knownCommand
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
@@ -122,4 +125,17 @@ func usageArgs(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		usageArgs(sub)
 	}
+}
+
+// knownCommand refuses a word that names no command below c; cobra by itself
+// prints the help and is content.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], didYouMean(args[0], names))
 }

@@ -18,4 +18,13 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "?"))
 }
 
+// printableLines is printable for text of several lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = printable(strings.TrimPrefix(line, "\t"))
+	}
+	return strings.Join(lines, "\n")
+}
+
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

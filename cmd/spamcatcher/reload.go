@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +22,7 @@ func (s *service) watch(ctx context.Context, g *global, flags overrides) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	seen := s.now.Load().stamps()
+	last := seen
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,13 +30,17 @@ func (s *service) watch(ctx context.Context, g *global, flags overrides) {
 		case <-hangup:
 			s.log.Info("reloading, as SIGHUP asks")
 		case <-tick.C:
-			if reflect.DeepEqual(seen, s.now.Load().stamps()) {
+			// A file that still changes may be half written.
+			before := last
+			last = s.now.Load().stamps()
+			if reflect.DeepEqual(seen, last) || !reflect.DeepEqual(before, last) {
 				continue
 			}
 			s.log.Info("reloading, as a file changed")
 		}
 		// What changes while the files are read is read at the next tick.
 		seen = s.now.Load().stamps()
+		last = seen
 		s.reload(g, flags)
 	}
 }
@@ -47,12 +53,10 @@ func (s *service) reload(g *global, flags overrides) {
 		var next *inForce
 		var warnings []error
 		if next, warnings, err = prepare(c); err == nil {
-			for _, w := range c.Warnings {
-				s.log.Warn("configuration", "warning", w)
-			}
-			for _, w := range warnings {
-				s.log.Warn("sender list", "warning", w)
-			}
+			err = s.now.Load().replaceable(next)
+		}
+		if err == nil {
+			s.warn(c, warnings)
 			if fixed := fixedChanges(s.now.Load().config, c); len(fixed) > 0 {
 				s.log.Warn("these settings take effect at the next start", "settings", strings.Join(fixed, " "))
 			}
@@ -63,6 +67,44 @@ func (s *service) reload(g *global, flags overrides) {
 		}
 	}
 	s.log.Error("the new configuration is refused, the old one stays", "error", err)
+}
+
+// replaceable says why next must not take the place of f while mail flows, if
+// so. A file that is mislaid, empty or cut short for a moment looks like a
+// configuration that asks for less: mail would be diverted, everybody's mail
+// relayed, or every blocked sender welcome. Who means it starts the program
+// again.
+func (f *inForce) replaceable(next *inForce) error {
+	old, c := f.config, next.config
+	switch {
+	case len(old.Outgoing) > 0 && len(c.Outgoing) == 0:
+		return fmt.Errorf("%s: outgoing_smtp: there is no server any more, mail would go into the Maildir (restart if that is meant)", c.File)
+	case len(old.Domains) > 0 && len(c.Domains) == 0:
+		return fmt.Errorf("%s: relay_domains: there is none any more, mail for every domain would be relayed (restart if that is meant)", c.File)
+	}
+	for _, file := range next.unread {
+		if slices.Contains(old.listFiles(), file) && !slices.Contains(f.unread, file) {
+			return fmt.Errorf("the sender list %s can no longer be read", file)
+		}
+	}
+	return nil
+}
+
+// maxListWarnings bounds what is logged of a sender list that is none.
+const maxListWarnings = 20
+
+// warn logs what is wrong with a configuration that is taken all the same.
+func (s *service) warn(c *Config, lists []error) {
+	for _, w := range c.Warnings {
+		s.log.Warn("configuration", "warning", w)
+	}
+	for i, w := range lists {
+		if i == maxListWarnings {
+			s.log.Warn("sender list", "warning", fmt.Sprintf("%d more bad lines (spamcatcher config check shows them)", len(lists)-i))
+			break
+		}
+		s.log.Warn("sender list", "warning", w)
+	}
 }
 
 // fixedChanges are the settings that differ and take effect at a start only.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -30,13 +32,16 @@ func loadRules(c *Config) ([]rules.Rule, error) {
 	for _, pattern := range c.RuleFiles {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("rules: bad pattern %q: %w", pattern, err)}
+			return nil, usageError{fmt.Errorf("%s: rules: bad pattern %q: %w", c.origins["rules"], pattern, err)}
 		}
 		if len(files) == 0 {
-			return nil, usageError{fmt.Errorf("rules: no file matches %q", pattern)}
+			return nil, usageError{fmt.Errorf("%s: rules: no file matches %q", c.origins["rules"], pattern)}
 		}
 		more, err := readRules(files)
-		if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return nil, usageError{fmt.Errorf("%s: rules: %w", c.origins["rules"], err)}
+		} else if err != nil {
 			return nil, err
 		}
 		list = append(list, more...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,13 +81,26 @@ func (s *service) shutdown() error {
 	for len(s.steps) > 0 {
 		last := s.steps[len(s.steps)-1]
 		s.steps = s.steps[:len(s.steps)-1]
-		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-		if err := last.do(ctx); err != nil {
+		if err := bounded(last.do, stepTimeout); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("%s: %w", last.name, err))
 		}
-		cancel()
 	}
 	return errs
+}
+
+// bounded waits for one step for at most limit, also for one that does not
+// heed its context: a store whose directory is gone tries for ever.
+func bounded(do func(ctx context.Context) error, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit + limit/10): // a step that heeds ctx says more than this
+		return fmt.Errorf("not done after %v", limit)
+	}
 }
 
 // run starts everything that can fail first, serves until ctx ends, and goes
@@ -110,12 +124,7 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	s := &service{log: log}
 	s.onShutdown("closing the log", func(context.Context) error { return logFile.Close() })
 	defer func() { err = errors.Join(err, s.shutdown()) }()
-	for _, w := range c.Warnings {
-		log.Warn("configuration", "warning", w)
-	}
-	for _, w := range warnings {
-		log.Warn("sender list", "warning", w)
-	}
+	s.warn(c, warnings)
 
 	s.now.Store(first)
 	if s.judge, err = engine.New(first.plan, engine.Config{Timeout: c.CheckTimeout}); err != nil {
@@ -223,6 +232,7 @@ func (s *service) newServer(c *Config, q *queue.Queue) (*gateway.Server, error) 
 			Memory:               c.Memory,
 			MaxSessions:          c.MaxSessions,
 			MaxSessionsPerClient: c.MaxSessionsPerClient,
+			Trusted:              netip.Addr.IsLoopback,
 			TLS:                  certificates,
 			Log:                  s.log,
 		},
@@ -238,7 +248,9 @@ func keyPairOf(c *Config, log *slog.Logger) (*keyPair, error) {
 		}
 	}
 	pair, err := openKeyPair(certificate, key, log)
-	if err != nil {
+	if err != nil && c.Certificate != "" {
+		return nil, usageError{fmt.Errorf("%s: tls.certificate: %w", c.origins["tls.certificate"], err)}
+	} else if err != nil {
 		return nil, usageError{err}
 	}
 	return pair, nil

@@ -30,6 +30,9 @@ type scoreOptions struct {
 	jobs          int
 }
 
+// maxJobs bounds -j: each job holds one message in memory.
+const maxJobs = 1024
+
 func scoreCommand(g *global) *cobra.Command {
 	var o scoreOptions
 	c := &cobra.Command{
@@ -45,8 +48,8 @@ scored, and the exit code is 1.`,
 			if len(args) == 0 && o.filesFrom == "" {
 				return usageError{errors.New("score: no message given (see spamcatcher score --help)")}
 			}
-			if o.jobs < 1 {
-				return usageError{fmt.Errorf("score: -j %d is less than 1", o.jobs)}
+			if o.jobs < 1 || o.jobs > maxJobs {
+				return usageError{fmt.Errorf("score: -j %d is not between 1 and %d", o.jobs, maxJobs)}
 			}
 			config, err := loadConfig(g, nil)
 			if err != nil {
@@ -154,6 +157,9 @@ func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions
 func newProgress(c *cobra.Command, args []string, o scoreOptions) *progressbar.ProgressBar {
 	if o.filesFrom == "-" || !term.IsTerminal(int(os.Stderr.Fd())) || term.IsTerminal(int(os.Stdout.Fd())) {
 		return nil
+	}
+	if info, err := os.Stat(o.filesFrom); o.filesFrom != "" && (err != nil || !info.Mode().IsRegular()) {
+		return nil // a pipe can be read only once
 	}
 	total := 0
 	names(c.Context(), c.InOrStdin(), args, o.filesFrom, func(string, error) { total++ })

@@ -52,7 +52,7 @@ var settings = slices.Concat([]setting{
 	size("limits.memory", "bytes of messages in memory at one time", 512<<20, func(c *Config) *int64 { return &c.Memory }, 1<<20, 1<<40).fix(),
 	number("limits.recipients", "recipients of one message", 1000, func(c *Config) *int { return &c.MaxRecipients }, 100, 100000).fix(),
 	number("limits.sessions", "SMTP sessions at one time", 1000, func(c *Config) *int { return &c.MaxSessions }, 1, 100000).fix(),
-	number("limits.sessions_per_client", "SMTP sessions of one client at one time (an IPv4 address or an IPv6 /64)", 50, func(c *Config) *int { return &c.MaxSessionsPerClient }, 1, 100000).fix(),
+	number("limits.sessions_per_client", "SMTP sessions of one client at one time (an IPv4 address or an IPv6 /64; this machine may have any number)", 50, func(c *Config) *int { return &c.MaxSessionsPerClient }, 1, 100000).fix(),
 	duration("queue.lifetime", "seconds that delivery is tried before the mail goes back", 192*time.Hour, time.Second, func(c *Config) *time.Duration { return &c.Lifetime }, time.Minute, 10000*time.Hour).fix(),
 	number("queue.workers", "deliveries at one time", 20, func(c *Config) *int { return &c.Workers }, 1, 1000).fix(),
 	size("queue.min_free", "bytes that must stay free on the disk; below it mail is answered 452", 256<<20, func(c *Config) *int64 { return &c.MinFree }, 64<<20, 1<<50).fix(),

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -53,6 +55,7 @@ type inForce struct {
 	config *Config
 	policy *policy.Policy
 	plan   *engine.Plan
+	unread []string // sender lists that could not be read
 }
 
 // prepare builds what c asks for, touching nothing.
@@ -65,7 +68,14 @@ func prepare(c *Config) (*inForce, []error, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
-	return &inForce{config: c, policy: p, plan: plan}, warnings, nil
+	next := &inForce{config: c, policy: p, plan: plan}
+	for _, w := range warnings {
+		var path *fs.PathError
+		if errors.As(w, &path) {
+			next.unread = append(next.unread, path.Path)
+		}
+	}
+	return next, warnings, nil
 }
 
 // A destination delivers to the outgoing servers, or into the Maildir where

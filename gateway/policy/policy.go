@@ -90,16 +90,22 @@ func New(cfg Config) (*Policy, error) {
 		if !ok {
 			return nil, fmt.Errorf("settings for domain %q: not a domain", name)
 		}
+		into := p.domains
 		if tree {
-			p.trees[domain] = s
-		} else {
-			p.domains[domain] = s
+			into = p.trees
 		}
+		if _, twice := into[domain]; twice {
+			return nil, fmt.Errorf("settings for domain %q: given twice", domain)
+		}
+		into[domain] = s
 	}
 	for name, s := range cfg.Recipients {
 		address, ok := foldAddress(name)
 		if !ok {
 			return nil, fmt.Errorf("settings for recipient %q: not an address", name)
+		}
+		if _, twice := p.recipients[address]; twice {
+			return nil, fmt.Errorf("settings for recipient %q: given twice", address)
 		}
 		p.recipients[address] = s
 	}

@@ -344,3 +344,20 @@ func TestParseVirusAction(t *testing.T) {
 		t.Errorf("unknown action: %q, %v", a, err)
 	}
 }
+
+// TestScopeGivenTwice: two spellings of one name are an error, or the order
+// of a map would say which settings count.
+func TestScopeGivenTwice(t *testing.T) {
+	for _, c := range []Config{
+		{Domains: map[string]Settings{"example.org": {}, "EXAMPLE.org.": {}}},
+		{Domains: map[string]Settings{".example.org": {}, ".Example.org": {}}},
+		{Recipients: map[string]Settings{"a@example.org": {}, "A@EXAMPLE.ORG": {}}},
+	} {
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%v: error %v", c, err)
+		}
+	}
+	if _, err := New(Config{Domains: map[string]Settings{"example.org": {}, ".example.org": {}}}); err != nil {
+		t.Errorf("a domain and its subdomains: %v", err)
+	}
+}

@@ -21,14 +21,15 @@ import (
 // Read and Write are go-smtp's. Deadlines that are set on a Conn have no
 // effect: the Conn arms its own.
 type Conn struct {
-	l      *Listener
-	raw    net.Conn // the socket
-	sock   net.Conn // raw, or TLS above it
-	id     string
-	client netip.AddrPort
-	end    time.Time // of the whole session
-	forget sync.Once
-	idle   atomic.Bool // waiting for a command
+	l       *Listener
+	raw     net.Conn // the socket
+	sock    net.Conn // raw, or TLS above it
+	id      string
+	client  netip.AddrPort
+	network netip.Prefix // that it counts for; see limits
+	end     time.Time    // of the whole session
+	forget  sync.Once
+	idle    atomic.Bool // waiting for a command
 
 	in  []byte // input that was read ahead; in[pos:] is still to be used
 	pos int
@@ -76,6 +77,7 @@ func newConn(l *Listener, raw net.Conn) *Conn {
 	rand.Read(id[:]) // never fails
 	c := &Conn{l: l, raw: raw, sock: raw, id: hex.EncodeToString(id[:]), ask: askBanner, end: time.Now().Add(l.cfg.SessionTimeout)}
 	c.client = addrPort(raw.RemoteAddr())
+	c.network = l.limits.network(c.client.Addr())
 	c.state.body.l = l
 	return c
 }

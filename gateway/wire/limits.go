@@ -8,9 +8,10 @@ import (
 )
 
 // limits counts connections, in all and per client, and the octets of messages
-// under way.
+// under way. Listeners may share one.
 type limits struct {
 	maxSessions, maxPerClient int
+	trusted                   func(netip.Addr) bool // nil: nobody
 	maxMemory                 int64
 
 	refused atomic.Int64
@@ -21,13 +22,14 @@ type limits struct {
 	clients map[netip.Prefix]int
 }
 
-func (l *limits) init(cfg Config) {
-	l.maxSessions, l.maxPerClient, l.maxMemory = cfg.MaxSessions, cfg.MaxSessionsPerClient, cfg.Memory
+func newLimits(cfg Config) *limits {
+	l := &limits{maxSessions: cfg.MaxSessions, maxPerClient: cfg.MaxSessionsPerClient, trusted: cfg.Trusted, maxMemory: cfg.Memory}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		l.maxSessions = fitting(l.maxSessions, files.Cur)
 	}
 	l.clients = make(map[netip.Prefix]int)
+	return l
 }
 
 // fitting returns how many sessions there may be when so many are wanted, a
@@ -44,8 +46,11 @@ func fitting(sessions int, files uint64) int {
 
 // network is what counts as one client: an IPv4 address, or an IPv6 /64, which
 // is what one customer usually has. The zero prefix stands for a client whose
-// address is unknown; it has no limit of its own.
-func network(a netip.Addr) netip.Prefix {
+// address is unknown, or who is trusted; it has no limit of its own.
+func (l *limits) network(a netip.Addr) netip.Prefix {
+	if l.trusted != nil && l.trusted(a) {
+		return netip.Prefix{}
+	}
 	bits := 32
 	if a.Is6() {
 		bits = 64
@@ -54,15 +59,15 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// admit counts a new connection, or returns the refusal that it gets.
-func (l *limits) admit(a netip.Addr) *Reply {
+// admit counts a new connection from a network, or returns the refusal that it
+// gets.
+func (l *limits) admit(key netip.Prefix) *Reply {
 	l.countMu.Lock()
 	defer l.countMu.Unlock()
 	if l.maxSessions >= 0 && l.count >= l.maxSessions {
 		l.refused.Add(1)
 		return &Reply{Code: 421, Enhanced: "4.3.2", Text: "too many connections, try again later"}
 	}
-	key := network(a)
 	if key.IsValid() {
 		if l.maxPerClient >= 0 && l.clients[key] >= l.maxPerClient {
 			l.refused.Add(1)
@@ -75,11 +80,10 @@ func (l *limits) admit(a netip.Addr) *Reply {
 }
 
 // leave takes back what admit counted.
-func (l *limits) leave(a netip.Addr) {
+func (l *limits) leave(key netip.Prefix) {
 	l.countMu.Lock()
 	defer l.countMu.Unlock()
 	l.count--
-	key := network(a)
 	if l.clients[key]--; l.clients[key] <= 0 {
 		delete(l.clients, key)
 	}

@@ -546,3 +546,48 @@ func TestFacts(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestTrustedSessions: a trusted client has the limit of all sessions only,
+// and others do not profit from it.
+func TestTrustedSessions(t *testing.T) {
+	p := newPipes()
+	serve(t, p, wire.Config{MaxSessions: 6, MaxSessionsPerClient: 2, Trusted: netip.Addr.IsLoopback}, &recorder{})
+	for _, step := range []struct{ from, want string }{
+		{"127.0.0.1", "220"}, {"127.0.0.1", "220"}, {"127.0.0.1", "220"}, {"::ffff:127.0.0.1", "220"},
+		{"192.0.2.1", "220"}, {"192.0.2.1", "220"}, {"192.0.2.1", "421 4.3.2"}, {"127.0.0.1", "421 4.3.2"},
+	} {
+		c := newClient(t, p.dial(step.from))
+		c.expect(step.want)
+		defer c.Close()
+	}
+	q := newPipes()
+	serve(t, q, wire.Config{MaxSessionsPerClient: 1, Trusted: netip.Addr.IsLoopback}, &recorder{})
+	for _, step := range []struct{ from, want string }{
+		{"::1", "220"}, {"::1", "220"}, {"::2", "220"}, {"192.0.2.1", "220"}, {"192.0.2.1", "421 4.7.0"},
+	} {
+		c := newClient(t, q.dial(step.from))
+		c.expect(step.want)
+		defer c.Close()
+	}
+}
+
+// TestSharedLimits: what two listeners have open is counted together.
+func TestSharedLimits(t *testing.T) {
+	p, q := newPipes(), newPipes()
+	one := serve(t, p, wire.Config{MaxSessions: 4, MaxSessionsPerClient: 2}, &recorder{})
+	two := serveOn(t, one.Beside(q), &recorder{})
+	for _, step := range []struct {
+		to         *pipes
+		from, want string
+	}{
+		{p, "192.0.2.1", "220"}, {q, "192.0.2.1", "220"}, {p, "192.0.2.1", "421 4.7.0"}, {q, "192.0.2.1", "421 4.7.0"},
+		{q, "192.0.2.2", "220"}, {q, "192.0.2.2", "220"}, {p, "192.0.2.3", "421 4.3.2"},
+	} {
+		c := newClient(t, step.to.dial(step.from))
+		c.expect(step.want)
+		defer c.Close()
+	}
+	if a, b := one.Stats(), two.Stats(); a.Open != 1 || b.Open != 3 || a.Refused != 3 || b.Refused != 3 {
+		t.Errorf("stats %+v and %+v", a, b)
+	}
+}

@@ -60,6 +60,10 @@ type Config struct {
 	// TLS is asked at every handshake, so that new certificates take effect at
 	// once. Nil, or a nil answer: STARTTLS is not offered.
 	TLS func() *tls.Config
+	// Trusted says whether a client may have any number of connections, within
+	// MaxSessions. It is asked once for every connection, before all else, and
+	// must not block. Nil: MaxSessionsPerClient is for all.
+	Trusted func(netip.Addr) bool
 	// Refuse is asked once for every connection, before the banner. It may
 	// block. A reply means that the client gets it, to the letter, in place of
 	// the banner, and the connection ends. Nil: all are welcome.
@@ -120,7 +124,7 @@ func number[T int | int64 | time.Duration](v *T, standard T) {
 type Listener struct {
 	inner net.Listener
 	cfg   Config
-	limits
+	*limits
 
 	done     chan struct{} // closed when no more connections are wanted
 	draining atomic.Bool
@@ -149,9 +153,18 @@ func New(inner net.Listener, cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{inner: inner, cfg: cfg, done: make(chan struct{}), empty: make(chan struct{}), conns: make(map[*Conn]struct{})}
-	l.limits.init(cfg)
-	return l, nil
+	return newListener(inner, cfg, newLimits(cfg)), nil
+}
+
+// Beside makes another Listener, above inner, with the same Config. Sessions,
+// clients and memory of the two are counted together against the limits; of
+// their Stats, Refused and Memory are of both.
+func (l *Listener) Beside(inner net.Listener) *Listener {
+	return newListener(inner, l.cfg, l.limits)
+}
+
+func newListener(inner net.Listener, cfg Config, lim *limits) *Listener {
+	return &Listener{inner: inner, cfg: cfg, limits: lim, done: make(chan struct{}), empty: make(chan struct{}), conns: make(map[*Conn]struct{})}
 }
 
 // Addr returns the address that is listened on.
@@ -193,7 +206,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		pause = 0
 		c := newConn(l, raw)
-		if refusal := l.admit(c.client.Addr()); refusal != nil {
+		if refusal := l.admit(c.network); refusal != nil {
 			// A fresh socket takes so short a text without blocking.
 			raw.SetWriteDeadline(time.Now().Add(time.Second))
 			raw.Write(refusal.append(nil, false))
@@ -270,7 +283,7 @@ func (l *Listener) stop() (err error) {
 
 // forget takes a closed connection off the books.
 func (l *Listener) forget(c *Conn) {
-	l.leave(c.client.Addr())
+	l.leave(c.network)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)

@@ -145,6 +145,12 @@ func serve(t testing.TB, inner net.Listener, cfg wire.Config, r *recorder) *serv
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, r)
+}
+
+// serveOn serves what l accepts.
+func serveOn(t testing.TB, l *wire.Listener, r *recorder) *server {
+	t.Helper()
 	s := smtp.NewServer(r)
 	s.EnableSMTPUTF8 = true
 	s.ErrorLog = log.New(io.Discard, "", 0)

@@ -55,9 +55,10 @@ const (
 // split derives the branches of a pattern: nil when one of them has no literal
 // that must occur. all are the bounds of the whole pattern.
 func split(tree *syntax.Regexp, all *bounds) []branch {
+	d := deriver{}
 	var out []branch
-	for _, t := range alternatives(tree, maxBranches) {
-		b := newBranch(t)
+	for _, t := range d.alternatives(tree, maxBranches) {
+		b := d.branch(t)
 		if len(b.needs) == 0 {
 			return nil
 		}
@@ -72,24 +73,24 @@ func split(tree *syntax.Regexp, all *bounds) []branch {
 
 // alternatives rewrites a pattern as at most limit patterns of which one
 // matches where it does: x(a|b)y as xay and xby.
-func alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
+func (d deriver) alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
 	}
 	whole := []*syntax.Regexp{re}
 	switch re.Op {
 	case syntax.OpAlternate:
-		if len(re.Sub) > limit || required(re).exact != nil {
+		if len(re.Sub) > limit || d.required(re).exact != nil {
 			return whole
 		}
 		var out []*syntax.Regexp
 		for i, sub := range re.Sub {
-			out = append(out, alternatives(sub, limit-len(out)-(len(re.Sub)-1-i))...)
+			out = append(out, d.alternatives(sub, limit-len(out)-(len(re.Sub)-1-i))...)
 		}
 		return out
 	case syntax.OpConcat:
 		for i, sub := range re.Sub {
-			parts := alternatives(sub, limit)
+			parts := d.alternatives(sub, limit)
 			if len(parts) == 1 {
 				continue
 			}
@@ -119,8 +120,8 @@ func flat(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 	return append(out, re)
 }
 
-// newBranch derives what one alternative needs.
-func newBranch(re *syntax.Regexp) branch {
+// branch derives what one alternative needs.
+func (d deriver) branch(re *syntax.Regexp) branch {
 	b := branch{bounds: measure(re)}
 	factors := flat(re, nil)
 	middle := factors
@@ -133,7 +134,7 @@ func newBranch(re *syntax.Regexp) branch {
 	}
 	all := make([]needs, len(middle))
 	for i, f := range middle {
-		all[i] = required(f)
+		all[i] = d.required(f)
 	}
 	if n := concat(all); n.exact != nil && usable(n.exact) {
 		b.sure = n.closed || n.strict != nil

@@ -82,14 +82,29 @@ type needs struct {
 
 var empty = needs{exact: []string{""}, closed: true, strict: []string{""}}
 
+// deriver derives the needs of the nodes of one pattern, each once.
+type deriver map[*syntax.Regexp]needs
+
 // required derives the needs of a node.
-func required(re *syntax.Regexp) needs {
+func (d deriver) required(re *syntax.Regexp) needs {
+	n, known := d[re]
+	if !known {
+		n = d.derive(re)
+		d[re] = n
+	}
+	return n
+}
+
+func (d deriver) derive(re *syntax.Regexp) needs {
 	switch re.Op {
 	case syntax.OpEmptyMatch:
 		return empty
 	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		return needs{exact: []string{""}}
 	case syntax.OpLiteral:
+		if n, ok := plain(re); ok {
+			return n
+		}
 		all := make([]needs, len(re.Rune))
 		for i, r := range re.Rune {
 			if re.Flags&syntax.FoldCase != 0 {
@@ -111,28 +126,60 @@ func required(re *syntax.Regexp) needs {
 		}
 		return runes(list)
 	case syntax.OpCapture:
-		return required(re.Sub[0])
+		return d.required(re.Sub[0])
 	case syntax.OpConcat:
 		all := make([]needs, len(re.Sub))
 		for i, sub := range re.Sub {
-			all[i] = required(sub)
+			all[i] = d.required(sub)
 		}
 		return concat(all)
 	case syntax.OpAlternate:
 		all := make([]needs, len(re.Sub))
 		for i, sub := range re.Sub {
-			all[i] = required(sub)
+			all[i] = d.required(sub)
 		}
 		return alternate(all)
 	case syntax.OpQuest:
-		return alternate([]needs{required(re.Sub[0]), empty})
+		return alternate([]needs{d.required(re.Sub[0]), empty})
 	case syntax.OpPlus:
-		return repeat(required(re.Sub[0]), 1, -1)
+		return repeat(d.required(re.Sub[0]), 1, -1)
 	case syntax.OpRepeat:
-		return repeat(required(re.Sub[0]), re.Min, re.Max)
+		return repeat(d.required(re.Sub[0]), re.Min, re.Max)
 	}
 	// Any character, a star, and what matches nothing require nothing.
 	return needs{}
+}
+
+// plain derives the needs of an ASCII literal that is short enough to stay one.
+func plain(re *syntax.Regexp) (needs, bool) {
+	if len(re.Rune) > maxLiteral {
+		return needs{}, false
+	}
+	folded, all := make([]byte, len(re.Rune)), 1
+	fold := re.Flags&syntax.FoldCase != 0
+	for i, r := range re.Rune {
+		if r >= utf8.RuneSelf {
+			return needs{}, false
+		}
+		folded[i] = byte(r)
+		if asciiLetter(byte(r)) {
+			folded[i] |= 0x20
+			if all *= 2; folded[i] == 'k' || folded[i] == 's' {
+				all++ // enough to be odd: these have three spellings
+			}
+		}
+	}
+	n := needs{exact: []string{string(folded)}}
+	switch {
+	case fold && all <= maxProduct:
+		return needs{}, false // the spellings are to be listed
+	case fold:
+		n.closed = true
+	default:
+		n.closed = all == 1
+		n.strict = []string{string(re.Rune)}
+	}
+	return n, true
 }
 
 // orbit lists the runes that (?i) does not tell from r.

@@ -43,18 +43,20 @@ func (e *Error) Unwrap() error { return e.Err }
 // A Set is many compiled patterns. It is immutable and safe for any number of
 // goroutines.
 type Set struct {
-	patterns []pattern
-	dfa      *dfa
-	users    [][]int32 // patterns to try when a literal is found
+	patterns []*pattern
+	owners   []int32 // pattern of each branch; one without branches counts as one
+	finder   *finder
+	users    [][]int32 // branches to try when a literal is found
 	literals []string
-	always   []uint64 // patterns without literals that are tried one by one
-	packs    []pack   // the others without literals
+	always   []uint64 // branches of patterns without literals that are tried one by one
+	packs    []*pack  // the others without literals
 	scratch  sync.Pool
 }
 
 // pattern is one compiled pattern.
 type pattern struct {
-	engine
+	*engine
+	first    int      // number of its first branch in the set
 	branches []branch // one of them must match; nil: nothing is known
 	bounds   *bounds  // of the whole pattern
 }
@@ -63,10 +65,9 @@ type pattern struct {
 // by its index. The error joins an *Error for each pattern that does not
 // compile.
 func Compile(patterns []string) (*Set, error) {
-	s := &Set{patterns: make([]pattern, len(patterns)), always: make([]uint64, (len(patterns)+63)/64)}
+	s := &Set{patterns: make([]*pattern, len(patterns))}
 	ids := map[string]int32{}
-	var literals []string
-	var lone []int
+	var lone, heavy []int
 	var errs []error
 	for i, expr := range patterns {
 		p, err := compile(expr)
@@ -74,62 +75,73 @@ func Compile(patterns []string) (*Set, error) {
 			errs = append(errs, &Error{i, err})
 			continue
 		}
+		s.patterns[i] = p
+		p.first = len(s.owners)
+		for range max(1, len(p.branches)) {
+			s.owners = append(s.owners, int32(i))
+		}
 		switch {
 		case p.branches == nil && p.heavy:
-			s.always[i>>6] |= 1 << (i & 63)
+			heavy = append(heavy, i)
 		case p.branches == nil:
 			lone = append(lone, i)
 		}
 		for b := range p.branches {
-			for n := range p.branches[b].needs {
-				need := &p.branches[b].needs[n]
-				for _, lit := range need.literals {
-					id, known := ids[lit]
-					if !known {
-						id = int32(len(literals))
-						ids[lit] = id
-						literals = append(literals, lit)
-						s.users = append(s.users, nil)
-					}
-					need.ids = append(need.ids, id)
-					if n == 0 && !slices.Contains(s.users[id], int32(i)) {
-						s.users[id] = append(s.users[id], int32(i))
-					}
-				}
-			}
+			s.enter(&p.branches[b], int32(p.first+b), ids)
 		}
-		s.patterns[i] = p
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	for ids := range slices.Chunk(lone, packSize) {
-		k, err := newPack(patterns, ids)
-		if err != nil {
-			return nil, fmt.Errorf("compiling patterns without literals: %w", err)
-		}
-		s.packs = append(s.packs, k)
+		s.packs = append(s.packs, newPack(patterns, ids))
 	}
-	s.literals = literals
-	if len(literals) > 0 {
-		s.dfa = newDFA(literals)
+	words := (len(s.owners) + 63) / 64
+	s.always = make([]uint64, words)
+	for _, i := range heavy {
+		mark(s.always, s.patterns[i].first)
 	}
-	s.scratch.New = func() any { return newScratch(len(literals), len(s.always)) }
+	if len(s.literals) > 0 {
+		s.finder = newFinder(s.literals)
+	}
+	literals := len(s.literals)
+	s.scratch.New = func() any { return newScratch(literals, words) }
 	return s, nil
 }
 
-// compile compiles one pattern and derives its literals.
-func compile(expr string) (pattern, error) {
+// enter numbers the literals of a branch; those of its rarest need call for it.
+func (s *Set) enter(b *branch, number int32, ids map[string]int32) {
+	for n := range b.needs {
+		need := &b.needs[n]
+		need.ids = make([]int32, 0, len(need.literals))
+		for _, lit := range need.literals {
+			id, known := ids[lit]
+			if !known {
+				id = int32(len(s.literals))
+				ids[lit] = id
+				s.literals = append(s.literals, lit)
+				s.users = append(s.users, nil)
+			}
+			need.ids = append(need.ids, id)
+			if n == 0 {
+				s.users[id] = append(s.users[id], number)
+			}
+		}
+	}
+}
+
+// compile checks one pattern and derives its literals.
+func compile(expr string) (*pattern, error) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return pattern{}, err
+		return nil, err
 	}
 	all := measure(tree)
-	e, err := newEngine(expr, all.heavy)
+	e, err := newEngine(expr, tree, all.heavy)
 	if err != nil {
-		return pattern{}, err
+		return nil, err
 	}
-	return pattern{engine: e, bounds: all, branches: split(tree, all)}, nil
+	return &pattern{engine: e, bounds: all, branches: split(tree, all)}, nil
 }
 
 // Literalless lists the patterns with an alternative in which no literal must
@@ -162,31 +174,30 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	defer s.scratch.Put(sc)
 	sc.reset()
 	copy(sc.due, s.always)
-	clear(sc.known)
-	for i := range s.packs {
-		s.packs[i].find(text, sc)
+	for _, k := range s.packs {
+		k.find(s, text, sc)
 	}
-	if s.dfa != nil {
-		s.dfa.scan(text, sc)
-		for _, lit := range sc.touched {
-			for _, id := range s.users[lit] {
-				sc.mark(int(id))
+	if s.finder != nil {
+		s.finder.scan(text, sc)
+		for i := range sc.found {
+			for _, branch := range s.users[sc.found[i].literal] {
+				mark(sc.due, int(branch))
 			}
 		}
 	}
-	for w := range sc.due {
-		for due := sc.due[w] | sc.known[w]; due != 0; due &= due - 1 {
-			id := w<<6 + bits.TrailingZeros64(due)
-			if sc.known[w]&(due&-due) != 0 {
-				emit(id, 0, 0)
-			} else if start, end, ok := s.confirm(&s.patterns[id], text, sc); ok {
-				emit(id, start, end)
-			}
+	for n := sc.next(0); n >= 0; {
+		id := int(s.owners[n])
+		p := s.patterns[id]
+		if sc.known[n>>6]&(1<<(n&63)) != 0 {
+			emit(id, 0, 0)
+		} else if start, end, ok := s.confirm(p, text, sc); ok {
+			emit(id, start, end)
 		}
+		n = sc.next(p.first + max(1, len(p.branches)))
 	}
 }
 
-// confirm tries a pattern one of whose literals was found.
+// confirm tries those branches of a pattern that are due.
 func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok bool) {
 	if p.branches == nil {
 		return p.engine.find(text[:p.limit(text, 0)])
@@ -195,6 +206,9 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 	// that follows began.
 	spent, rest := 0, len(text)
 	for i := range p.branches {
+		if n := p.first + i; sc.due[n>>6]&(1<<(n&63)) == 0 {
+			continue
+		}
 		b := &p.branches[i]
 		anchor, many := s.anchor(b, sc)
 		if anchor == nil {
@@ -257,9 +271,9 @@ func (s *Set) anchor(b *branch, sc *scratch) (anchor *need, many bool) {
 	for i := range b.needs {
 		n, over := int32(0), false
 		for _, id := range b.needs[i].ids {
-			if sc.has(id) {
-				n += sc.count[id]
-				over = over || sc.count[id] > keep
+			if at := sc.at(id); at != nil {
+				n += at.count
+				over = over || at.count > keep
 			}
 		}
 		if n == 0 {
@@ -279,10 +293,11 @@ func (s *Set) anchor(b *branch, sc *scratch) (anchor *need, many bool) {
 func (s *Set) gather(n *need, sc *scratch) {
 	sc.places = sc.places[:0]
 	for _, id := range n.ids {
-		if !sc.has(id) {
+		spots := sc.at(id)
+		if spots == nil {
 			continue
 		}
-		for _, at := range sc.ends[int(id)*keep:][:min(sc.count[id], keep)] {
+		for _, at := range spots.ends[:min(spots.count, keep)] {
 			sc.places = append(sc.places, place{max(0, int(at)-len(s.literals[id])), int(at), id})
 		}
 	}
@@ -304,13 +319,14 @@ func (s *Set) near(b *branch, anchor *need, lo, hi int, sc *scratch) bool {
 
 func (s *Set) met(n *need, lo, hi int, sc *scratch) bool {
 	for _, id := range n.ids {
-		if !sc.has(id) {
+		spots := sc.at(id)
+		if spots == nil {
 			continue
 		}
-		if sc.count[id] > keep {
+		if spots.count > keep {
 			return true
 		}
-		for _, at := range sc.ends[int(id)*keep:][:sc.count[id]] {
+		for _, at := range spots.ends[:spots.count] {
 			if int(at) > lo && int(at) <= hi {
 				return true
 			}
@@ -347,51 +363,69 @@ type place struct {
 	literal  int32
 }
 
+// spots are the places of one literal in one text.
+type spots struct {
+	literal int32
+	count   int32       // how often it occurs; stops at keep+1
+	ends    [keep]int32 // where its first occurrences end
+}
+
 // scratch is the memory of one scan.
 type scratch struct {
-	epoch   uint32
-	seen    []uint32 // epoch in which a literal was last found
-	count   []int32  // how often, in that epoch; stops at keep+1
-	ends    []int32  // where its first occurrences end, keep for each
-	touched []int32  // literals found
-	due     []uint64 // patterns to try
-	known   []uint64 // patterns known to occur
-	places  []place
+	slots  []int32 // where in found a literal stands, if what stands there is of it
+	found  []spots
+	due    []uint64 // branches to try
+	known  []uint64 // branches known to match
+	places []place
 }
 
 func newScratch(literals, words int) *scratch {
-	return &scratch{
-		seen: make([]uint32, literals), count: make([]int32, literals), ends: make([]int32, literals*keep),
-		due: make([]uint64, words), known: make([]uint64, words),
-	}
+	return &scratch{slots: make([]int32, literals), due: make([]uint64, words), known: make([]uint64, words)}
 }
 
 func (sc *scratch) reset() {
-	sc.touched = sc.touched[:0]
-	if sc.epoch++; sc.epoch == 0 {
-		clear(sc.seen)
-		sc.epoch = 1
-	}
+	sc.found = sc.found[:0]
+	clear(sc.known)
 }
 
-// note records that a literal ends at an offset.
-func (sc *scratch) note(lit int32, end int) {
-	if sc.seen[lit] != sc.epoch {
-		sc.seen[lit] = sc.epoch
-		sc.count[lit] = 0
-		sc.touched = append(sc.touched, lit)
+// note records that a literal ends at an offset, and tells whether it needs to
+// be told of more.
+func (sc *scratch) note(lit int32, end int) bool {
+	at := sc.at(lit)
+	if at == nil {
+		sc.slots[lit] = int32(len(sc.found))
+		sc.found = append(sc.found, spots{literal: lit, count: 1, ends: [keep]int32{int32(end)}})
+		return true
 	}
-	n := sc.count[lit]
-	if n > keep {
-		return
+	if at.count < keep {
+		at.ends[at.count] = int32(end)
+	} else if at.count > keep {
+		return false
 	}
-	if n < keep {
-		sc.ends[int(lit)*keep+int(n)] = int32(end)
-	}
-	sc.count[lit] = n + 1
+	at.count++
+	return true
 }
 
-// mark says that a pattern is to be tried.
-func (sc *scratch) mark(id int) { sc.due[id>>6] |= 1 << (id & 63) }
+// at returns the places of a literal, nil if it was not found.
+func (sc *scratch) at(lit int32) *spots {
+	if i := int(sc.slots[lit]); i < len(sc.found) && sc.found[i].literal == lit {
+		return &sc.found[i]
+	}
+	return nil
+}
 
-func (sc *scratch) has(lit int32) bool { return sc.seen[lit] == sc.epoch }
+// next returns the first branch from n on that is due or known, -1 if none is.
+func (sc *scratch) next(n int) int {
+	for w := n >> 6; w < len(sc.due); w++ {
+		set := sc.due[w] | sc.known[w]
+		if w == n>>6 {
+			set &= ^uint64(0) << (n & 63)
+		}
+		if set != 0 {
+			return w<<6 + bits.TrailingZeros64(set)
+		}
+	}
+	return -1
+}
+
+func mark(set []uint64, n int) { set[n>>6] |= 1 << (n & 63) }

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// BenchmarkDFA is the speed of the pass that finds literals, on text in which
-// the automaton seldom rests in its first state.
-func BenchmarkDFA(b *testing.B) {
+// BenchmarkFinder is the speed of the pass that finds literals, on text in which
+// many words begin like literals.
+func BenchmarkFinder(b *testing.B) {
 	words := strings.Fields("viagra lottery inheritance beneficiary password account suspended verify invoice remittance bitcoin wallet transfer million dollars unsubscribe")
 	s := set(b, words...)
 	text := strings.Repeat("The accountant verified that the passenger invested in a walled garden, and unsuspecting beneficent bittern migrated. ", 500)
