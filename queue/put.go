@@ -294,8 +294,9 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			}
 			e := &entry{r.it, r.place}
 			var j *job
+			var begin func(*job, *entry)
 			if o.apply == nil {
-				j = q.sched.reserve(e.Item)
+				j, begin = q.sched.reserve(e.Item)
 			}
 			if j == nil {
 				err = t.put(nil, e)
@@ -303,7 +304,7 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			}
 			begun = append(begun, j)
 			if err = t.putTried(e); err == nil {
-				t.after = append(t.after, func() { q.sched.begin(j, e) })
+				t.after = append(t.after, func() { begin(j, e) })
 			}
 		}
 		if refused != nil {

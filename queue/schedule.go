@@ -65,6 +65,7 @@ type scheduler struct {
 	cursor   string             // where the search for other domains goes on; "" = behind the first domain's
 	explored time.Time          // when it was made last
 	next     time.Time          // when the first item that is not due yet will be
+	wanted   func() bool        // Run's context has not ended
 	begin    func(*job, *entry) // begins the attempt of a reserved job
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
@@ -95,6 +96,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	run, end := context.WithCancel(ctx)
 	defer end()
 	s.cancel = func() { end(); cancel() }
+	s.wanted = func() bool { return run.Err() == nil }
 	s.begin = func(j *job, e *entry) {
 		go func() {
 			q.try(attempts, e)
@@ -221,23 +223,23 @@ func (s *scheduler) take(key, id string, due []byte) bool {
 }
 
 // reserve makes a new item active and gives it a worker, if one is free: its attempt begins with the commit that stores
-// it. The caller follows with begin or finished. nil means that the item is to be offered.
-func (s *scheduler) reserve(it *Item) *job {
+// it. The caller follows with begin or with finished. A nil job means that the item is to be offered.
+func (s *scheduler) reserve(it *Item) (j *job, begin func(*job, *entry)) {
 	if it.Hold != "" || it.Next.After(s.q.now()) {
-		return nil
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j := &job{id: it.ID, due: string(dueKey(it.Next, it.ID)), domain: string(dueValue(it)[1:])}
-	if !s.on || s.running >= s.q.cfg.Workers || !s.mayStart(j) || len(s.active) >= s.width() || s.known[j.domain] >= share(s.width()) {
-		return nil
+	j = &job{id: it.ID, due: string(dueKey(it.Next, it.ID)), domain: string(dueValue(it)[1:])}
+	if !s.on || !s.wanted() || s.running >= s.q.cfg.Workers || !s.mayStart(j) || len(s.active) >= s.width() || s.known[j.domain] >= share(s.width()) {
+		return nil, nil
 	}
 	s.low = min(s.low, j.due)
 	s.active[j.id] = j
 	s.known[j.domain]++
 	s.running++
 	s.busy[j.domain]++
-	return j
+	return j, s.begin
 }
 
 // share is the part of n that one domain may have.

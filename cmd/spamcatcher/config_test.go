@@ -73,7 +73,7 @@ func TestErrorsNameFileLineAndKey(t *testing.T) {
 		"spam_reject = \"many\"":                    ":1: spam_reject: threshold \"many\"",
 		"a = 1\nspam_reject = ":                     ":2: ",
 		"listen = \"localhost\"":                    ":1: listen: \"localhost\" is no address to listen on",
-		"listen = []":                               "a.toml:1: listen: ",
+		"listen = []":                               ":1: listen: no address",
 		"outgoing_smtp = [\"a:99999\"]":             ":1: outgoing_smtp: server",
 		"outgoing_smtp = [1]":                       ":1: outgoing_smtp: 1 is not a text",
 		"netcheck = \"maybe\"":                      ":1: netcheck: maybe is neither yes nor no",

@@ -111,6 +111,9 @@ func start(t *testing.T, state, config string, args ...string) *process {
 		p.waited <- err
 		t.Fatalf("the gateway ended: %v\n%s", err, p.log())
 	case <-time.After(30 * time.Second):
+		p.cmd.Process.Signal(syscall.SIGQUIT) // it says what it is doing
+		<-p.waited
+		p.waited <- nil
 		t.Fatalf("the gateway did not start\n%s", p.log())
 	}
 	return p

@@ -37,7 +37,13 @@ func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
 // open connects to s, reads the greeting and says EHLO.
 func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	limit := r.cfg.Timeouts.Connect
+	defer func() {
+		s.mu.Lock()
+		s.calls--
+		s.mu.Unlock()
+	}()
 	s.mu.Lock()
+	s.calls++
 	if s.pause != 0 {
 		limit = min(limit, 5*time.Second)
 	}

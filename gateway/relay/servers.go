@@ -62,11 +62,17 @@ type server struct {
 	timer      *time.Timer
 	deadUntil  time.Time
 	pause      time.Duration // of the last time it was found dead; 0 = it is not
+	calls      int           // connections being made: no greeting and EHLO reply yet
 	plainUntil time.Time     // its TLS handshake failed: with TLSMay no STARTTLS until then
 	gone       bool          // it left the list: keeps no connections
 }
 
-// order returns each server of the list once: first the one whose turn it is, then the others in the list's order, those found dead last.
+// maxCalls is how many attempts wait for one server to answer while there are others to ask. A server that accepts connections and
+// then says nothing would otherwise stop the whole queue until the greeting's time is up.
+const maxCalls = 4
+
+// order returns each server of the list once: first the one whose turn it is, then the others in the list's order, then those that
+// enough attempts wait for already, those found dead last.
 func (r *Relay) order() []*server {
 	names := r.cfg.Servers()
 	list := make([]string, 0, len(names))
@@ -85,17 +91,19 @@ func (r *Relay) order() []*server {
 	servers := r.pool.pick(list)
 	now := r.cfg.Now()
 	alive := make([]*server, 0, len(servers))
-	var dead []*server
+	var silent, dead []*server
 	for _, s := range servers {
 		s.mu.Lock()
 		if now.Before(s.deadUntil) {
 			dead = append(dead, s)
+		} else if s.calls >= maxCalls && len(s.idle) == 0 {
+			silent = append(silent, s)
 		} else {
 			alive = append(alive, s)
 		}
 		s.mu.Unlock()
 	}
-	return append(alive, dead...)
+	return append(append(alive, silent...), dead...)
 }
 
 // pick returns the list's servers beginning with the one whose turn it is, and forgets those that left the list.

@@ -38,6 +38,22 @@ func asserted(op syntax.Op, text string, at int) bool {
 	return true
 }
 
+const (
+	wordBefore = 1 << iota
+	wordAfter
+)
+
+// edges says at which ends a branch asks for that of a word.
+func (b *branch) edges() (e byte) {
+	if b.before == syntax.OpWordBoundary {
+		e |= wordBefore
+	}
+	if b.after == syntax.OpWordBoundary {
+		e |= wordAfter
+	}
+	return e
+}
+
 // need is a set of literals of which one must occur.
 type need struct {
 	literals []string
@@ -45,6 +61,7 @@ type need struct {
 	// left is the most characters other than white space that a match has
 	// before the end of the literal, right after its begin.
 	left, right int
+	order       int // grows from the begin of a match to its end
 }
 
 const (
@@ -57,7 +74,7 @@ const (
 func split(tree *syntax.Regexp, all *bounds) []branch {
 	d := deriver{}
 	var out []branch
-	for _, t := range d.alternatives(tree, maxBranches) {
+	for _, t := range d.alternatives(tree, maxBranches, false) {
 		b := d.branch(t)
 		if len(b.needs) == 0 {
 			return nil
@@ -72,25 +89,27 @@ func split(tree *syntax.Regexp, all *bounds) []branch {
 }
 
 // alternatives rewrites a pattern as at most limit patterns of which one
-// matches where it does: x(a|b)y as xay and xby.
-func (d deriver) alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
+// matches where it does: x(a|b)y as xay and xby. inner says that it is part of
+// another.
+func (d deriver) alternatives(re *syntax.Regexp, limit int, inner bool) []*syntax.Regexp {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
 	}
 	whole := []*syntax.Regexp{re}
 	switch re.Op {
 	case syntax.OpAlternate:
-		if len(re.Sub) > limit || d.required(re).exact != nil {
+		// Those of a whole pattern are worth trying for a sure branch each.
+		if n := d.required(re); len(re.Sub) > limit || n.exact != nil && (inner || n.closed || n.strict != nil) {
 			return whole
 		}
 		var out []*syntax.Regexp
 		for i, sub := range re.Sub {
-			out = append(out, d.alternatives(sub, limit-len(out)-(len(re.Sub)-1-i))...)
+			out = append(out, d.alternatives(sub, limit-len(out)-(len(re.Sub)-1-i), inner)...)
 		}
 		return out
 	case syntax.OpConcat:
 		for i, sub := range re.Sub {
-			parts := d.alternatives(sub, limit)
+			parts := d.alternatives(sub, limit, true)
 			if len(parts) == 1 {
 				continue
 			}
@@ -136,7 +155,7 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 	for i, f := range middle {
 		all[i] = d.required(f)
 	}
-	if n := concat(all); n.exact != nil && usable(n.exact) {
+	if n := concat(all); n.exact != nil && (usable(n.exact) || (n.closed || n.strict != nil) && b.edges() != 0 && brief(n.exact)) {
 		b.sure = n.closed || n.strict != nil
 		if !n.closed {
 			b.strict = n.strict
@@ -162,7 +181,7 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 	}
 	add := func(set []string, from, to int) {
 		if usable(set) {
-			b.needs = append(b.needs, need{literals: prefixes(set), left: span(0, to), right: span(from, len(middle))})
+			b.needs = append(b.needs, need{literals: prefixes(set), left: span(0, to), right: span(from, len(middle)), order: from})
 		}
 	}
 	run, first := empty, 0

@@ -24,12 +24,42 @@ type finder struct {
 	class [256]uint8 // column of a byte; 0: in no literal
 	slots []slot
 	root  int32
-	// grams has a bit for each hash of four bytes that a literal begins with,
-	// short for three of shorter ones. Case in ASCII does not count.
-	grams, short []uint64
-	shift        uint // 32 - log2 of their bits
+	// grams are the four bytes that literals begin with, short the three of
+	// shorter ones. Case in ASCII does not count.
+	grams, short filter
 	signs        []sign
+	edges        []byte // of each literal
 }
+
+// filter is a bit map of hashes.
+type filter struct {
+	words []uint64
+	shift uint // 32 - log2 of the bits
+}
+
+func newFilter(values []uint32) filter {
+	slices.Sort(values)
+	values = slices.Compact(values)
+	size := max(8, min(17, bits.Len(uint(len(values)))+4))
+	f := filter{make([]uint64, 1<<size>>6), uint(32 - size)}
+	for _, v := range values {
+		h := f.hash(v)
+		f.words[h>>6] |= 1 << (h & 63)
+	}
+	return f
+}
+
+func (f *filter) hash(v uint32) uint32 { return v * 0x9E3779B1 >> (f.shift & 31) }
+
+// may returns 1 if a value may be among those of the filter.
+func (f *filter) may(v uint32) uint64 {
+	h := f.hash(v)
+	return f.words[h>>6] >> (h & 63) & 1
+}
+
+// starts are what literals begin with: four bytes, or three of shorter ones
+// moved up by one.
+type starts struct{ grams, short []uint32 }
 
 // slot is an edge.
 type slot struct {
@@ -113,19 +143,18 @@ func (b *builder) add(at int32, r rune) int32 {
 }
 
 // newFinder builds the finder; literals are folded, different and not empty.
-func newFinder(literals []string) *finder {
-	f := &finder{}
+// Of those with edges only what begins or ends where a word does is found.
+func newFinder(literals []string, edges []byte) *finder {
+	f := &finder{edges: edges}
 	b := &builder{class: &f.class}
 	bytes := f.columns(literals)
 	b.node()
-	total := 0
 	for id, lit := range literals {
 		at := int32(0)
 		for _, r := range lit {
 			at = b.add(at, r)
 		}
 		b.ends[at] = int32(id)
-		total++
 	}
 	for e := b.first[0]; e >= 0; e = b.edges[e].next {
 		c, to := bytes[b.edges[e].column], b.edges[e].to
@@ -134,10 +163,9 @@ func newFinder(literals []string) *finder {
 			b.ends[to] = -1
 		}
 	}
-	size := max(8, min(17, bits.Len(uint(total))+4))
-	f.shift = uint(32 - size)
-	f.grams, f.short = make([]uint64, 1<<size>>6), make([]uint64, 1<<size>>6)
-	f.begin(b, &bytes, 0, 0, 0)
+	var all starts
+	all.begin(b, &bytes, 0, 0, 0)
+	f.grams, f.short = newFilter(all.grams), newFilter(all.short)
 	f.place(b)
 	return f
 }
@@ -191,37 +219,31 @@ func asciiLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 // makes a few other bytes equal, which costs a walk of the trie now and then.
 const caseless = 0x20202020
 
-func (f *finder) hash(v uint32) uint32 { return v * 0x9E3779B1 >> (f.shift & 31) }
-
-func (f *finder) hashShort(v uint32) uint32 { return (v << 8) * 0x85EBCA6B >> (f.shift & 31) }
-
 // begin enters what the paths from a node on begin with; the n bytes before it
 // are v.
-func (f *finder) begin(b *builder, bytes *[256]byte, node int32, v uint32, n int) {
-	if lit := b.ends[node]; lit >= 0 {
-		f.enter(v, n)
+func (s *starts) begin(b *builder, bytes *[256]byte, node int32, v uint32, n int) {
+	if b.ends[node] >= 0 {
+		s.enter(v, n)
 	}
 	if n == 4 {
-		h := f.hash(v | caseless)
-		f.grams[h>>6] |= 1 << (h & 63)
+		s.grams = append(s.grams, v|caseless)
 		return
 	}
 	for e := b.first[node]; e >= 0; e = b.edges[e].next {
-		f.begin(b, bytes, b.edges[e].to, v|uint32(bytes[b.edges[e].column])<<(8*n), n+1)
+		s.begin(b, bytes, b.edges[e].to, v|uint32(bytes[b.edges[e].column])<<(8*n), n+1)
 	}
 }
 
 // enter enters a literal of n bytes, fewer than four, with all that may follow
 // it within three.
-func (f *finder) enter(v uint32, n int) {
+func (s *starts) enter(v uint32, n int) {
 	switch n {
 	case 1, 2:
 		for c := range uint32(128) {
-			f.enter(v|(c&^31<<1|c&31|0x20)<<(8*n), n+1)
+			s.enter(v|(c&^31<<1|c&31|0x20)<<(8*n), n+1)
 		}
 	case 3:
-		h := f.hashShort(v | caseless)
-		f.short[h>>6] |= 1 << (h & 63)
+		s.short = append(s.short, (v|caseless)<<8)
 	}
 }
 
@@ -315,8 +337,7 @@ func (f *finder) scan(text string, sc *scratch) {
 		w := word64(text[i:i+8]) | caseless<<32 | caseless
 		for j := range 4 {
 			v := uint32(w >> (8 * j))
-			h, k := f.hash(v), f.hashShort(v)
-			if (f.grams[h>>6]>>(h&63)|f.short[k>>6]>>(k&63))&1 != 0 {
+			if f.grams.may(v)|f.short.may(v<<8) != 0 {
 				f.walk(text, i+j, sc)
 			}
 		}
@@ -333,6 +354,7 @@ func word64(b string) uint64 {
 
 // walk records the literals that begin at an offset.
 func (f *finder) walk(text string, i int, sc *scratch) {
+	start := i
 	for at := f.root; i < len(text); i++ {
 		c := f.class[text[i]]
 		if c == 0 {
@@ -342,8 +364,11 @@ func (f *finder) walk(text string, i int, sc *scratch) {
 		if s.from != at {
 			return
 		}
-		if s.literal >= 0 {
-			sc.note(s.literal, i+1)
+		if lit := s.literal; lit >= 0 {
+			e := f.edges[lit]
+			if e == 0 || (e&wordBefore == 0 || boundary(text, start)) && (e&wordAfter == 0 || boundary(text, i+1)) {
+				sc.note(lit, i+1)
+			}
 		}
 		if at = s.to; at < 0 {
 			return

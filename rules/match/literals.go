@@ -328,6 +328,11 @@ func usable(set []string) bool {
 	return true
 }
 
+// brief says whether a set can serve as a prefilter if only whole words count.
+func brief(set []string) bool {
+	return len(set) > 0 && len(set) <= maxUnion && !slices.ContainsFunc(set, func(s string) bool { return len(s) < 2 })
+}
+
 // seldom says whether a literal shorter than minLiteral still sorts out most
 // texts: a sign that few texts contain, or two characters not both letters or
 // blanks.

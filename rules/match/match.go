@@ -48,6 +48,7 @@ type Set struct {
 	finder   *finder
 	users    [][]int32 // branches to try when a literal is found
 	literals []string
+	edges    []byte   // which ends of each literal must be those of a word
 	always   []uint64 // branches of patterns without literals that are tried one by one
 	packs    []*pack  // the others without literals
 	scratch  sync.Pool
@@ -102,7 +103,7 @@ func Compile(patterns []string) (*Set, error) {
 		mark(s.always, s.patterns[i].first)
 	}
 	if len(s.literals) > 0 {
-		s.finder = newFinder(s.literals)
+		s.finder = newFinder(s.literals, s.edges)
 	}
 	literals := len(s.literals)
 	s.scratch.New = func() any { return newScratch(literals, words) }
@@ -111,6 +112,10 @@ func Compile(patterns []string) (*Set, error) {
 
 // enter numbers the literals of a branch; those of its rarest need call for it.
 func (s *Set) enter(b *branch, number int32, ids map[string]int32) {
+	var edges byte
+	if b.sure {
+		edges = b.edges()
+	}
 	for n := range b.needs {
 		need := &b.needs[n]
 		need.ids = make([]int32, 0, len(need.literals))
@@ -120,8 +125,10 @@ func (s *Set) enter(b *branch, number int32, ids map[string]int32) {
 				id = int32(len(s.literals))
 				ids[lit] = id
 				s.literals = append(s.literals, lit)
+				s.edges = append(s.edges, edges)
 				s.users = append(s.users, nil)
 			}
+			s.edges[id] &= edges
 			need.ids = append(need.ids, id)
 			if n == 0 {
 				s.users[id] = append(s.users[id], number)
@@ -146,7 +153,8 @@ func compile(expr string) (*pattern, error) {
 
 // Literalless lists the patterns with an alternative in which no literal must
 // occur that sorts texts out: one of three bytes, of two if one is a digit or
-// sign, or a sign that few texts have. They are tried on every text.
+// sign or if it is the whole alternative and a word, or a sign that few texts
+// have. They are tried on every text.
 func (s *Set) Literalless() []int {
 	var ids []int
 	for i := range s.patterns {
@@ -188,7 +196,7 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	for n := sc.next(0); n >= 0; {
 		id := int(s.owners[n])
 		p := s.patterns[id]
-		if sc.known[n>>6]&(1<<(n&63)) != 0 {
+		if has(sc.known, n) {
 			emit(id, 0, 0)
 		} else if start, end, ok := s.confirm(p, text, sc); ok {
 			emit(id, start, end)
@@ -202,11 +210,25 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 	if p.branches == nil {
 		return p.engine.find(text[:p.limit(text, 0)])
 	}
+	// First what the places of literals decide.
+	for i := range p.branches {
+		n, b := p.first+i, &p.branches[i]
+		if !b.sure || !has(sc.due, n) {
+			continue
+		}
+		start, end, ok, open := s.decide(b, text, sc)
+		if ok {
+			return start, end, true
+		}
+		if !open {
+			sc.due[n>>6] &^= 1 << (n & 63)
+		}
+	}
 	// spent is how much was tried on windows, rest where a search of all
 	// that follows began.
 	spent, rest := 0, len(text)
 	for i := range p.branches {
-		if n := p.first + i; sc.due[n>>6]&(1<<(n&63)) == 0 {
+		if !has(sc.due, p.first+i) {
 			continue
 		}
 		b := &p.branches[i]
@@ -215,19 +237,6 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 			continue
 		}
 		s.gather(anchor, sc)
-		if b.sure {
-			odd := many
-			for _, at := range sc.places {
-				if !same(text[at.from:at.to], s.literals[at.literal]) {
-					odd = true // spelled with more or fewer bytes, so it begins elsewhere
-				} else if b.meets(text, at.from, at.to) {
-					return at.from, at.to, true
-				}
-			}
-			if !odd {
-				continue
-			}
-		}
 		covered := -1
 		for _, at := range sc.places {
 			if at.to <= covered {
@@ -237,11 +246,11 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 			if !b.anywhere {
 				lo, hi, closed = b.bounds.window(text, at.from, at.to, anchor.left, anchor.right)
 			}
+			if lo >= rest || !s.near(b, anchor, at, lo, hi, sc) {
+				continue
+			}
 			if closed {
 				covered = hi
-			}
-			if lo >= rest || !s.near(b, anchor, lo, hi, sc) {
-				continue
 			}
 			if spent += hi - lo; spent > len(text) || p.heavy && spent > heavyBytes {
 				many = true
@@ -262,6 +271,24 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 		}
 	}
 	return 0, 0, false
+}
+
+// decide looks for a match of a sure branch. When there is none, open says
+// that this is not known for certain.
+func (s *Set) decide(b *branch, text string, sc *scratch) (start, end int, ok, open bool) {
+	anchor, open := s.anchor(b, sc)
+	if anchor == nil {
+		return 0, 0, false, false
+	}
+	s.gather(anchor, sc)
+	for _, at := range sc.places {
+		if !same(text[at.from:at.to], s.literals[at.literal]) {
+			open = true // spelled with more or fewer bytes, so it begins elsewhere
+		} else if b.meets(text, at.from, at.to) {
+			return at.from, at.to, true, false
+		}
+	}
+	return 0, 0, false, open
 }
 
 // anchor returns the need of a branch that is met at the fewest places, nil if
@@ -306,17 +333,20 @@ func (s *Set) gather(n *need, sc *scratch) {
 	}
 }
 
-// near says whether the other needs of a branch may be met in text[lo:hi].
-func (s *Set) near(b *branch, anchor *need, lo, hi int, sc *scratch) bool {
+// near says whether the other needs of a branch may be met in text[lo:hi],
+// those that follow the anchor behind its place, the others before it.
+func (s *Set) near(b *branch, anchor *need, at place, lo, hi int, sc *scratch) bool {
 	for i := range b.needs {
 		n := &b.needs[i]
-		if n != anchor && !s.met(n, lo, hi, sc) {
+		switch {
+		case n.order > anchor.order && !s.met(n, at.to, hi, sc), n.order < anchor.order && !s.met(n, lo, at.from, sc):
 			return false
 		}
 	}
 	return true
 }
 
+// met says whether a literal of a need may end behind lo and not behind hi.
 func (s *Set) met(n *need, lo, hi int, sc *scratch) bool {
 	for _, id := range n.ids {
 		spots := sc.at(id)
@@ -429,3 +459,5 @@ func (sc *scratch) next(n int) int {
 }
 
 func mark(set []uint64, n int) { set[n>>6] |= 1 << (n & 63) }
+
+func has(set []uint64, n int) bool { return set[n>>6]&(1<<(n&63)) != 0 }

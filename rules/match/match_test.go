@@ -147,7 +147,10 @@ func TestLiterals(t *testing.T) {
 		{`(?m)^12345`, []string{"12345"}, false},
 		{`ab`, nil, false},
 		{`\$`, []string{"$"}, true},
-		{`(?i)\bno\b|x9`, nil, false},
+		{`(?i)no|x9`, nil, false},
+		{`(?i)no way \w+`, []string{"no way "}, false},
+		{`(?i)\bno\b|x9`, []string{"no", "x9"}, true},
+		{`(?i)\ba\b`, nil, false},
 		{`(?:abc)?`, nil, false},
 		{`(?:abc)*`, nil, false},
 		{`.*`, nil, false},
@@ -315,7 +318,7 @@ func TestDifference(t *testing.T) {
 func TestManyPatterns(t *testing.T) {
 	var patterns []string
 	for i := range 100 {
-		patterns = append(patterns, fmt.Sprintf(`word%d\b`, i), fmt.Sprintf(`\b%c%c\b`, "abcdefghil"[i/10], "abcdefghil"[i%10]))
+		patterns = append(patterns, fmt.Sprintf(`word%d\b`, i), fmt.Sprintf(`\b%c\w?%c\b`, "abcdefghil"[i/10], "abcdefghil"[i%10]))
 	}
 	difference(t, patterns, []string{"", "word7 ab", "word99 word98 aa gh gi word63 word64 ll li il", "abcd word7"})
 	if n := len(set(t, patterns...).packs); n < 4 {
