@@ -253,3 +253,6 @@ func (e *evidence) org(host string) string {
 	e.nextOrg++
 	return org
 }
+
+// sameOrg says whether two hosts are of one registered domain.
+func (e *evidence) sameOrg(a, b string) bool { return a != "" && (a == b || e.org(a) == e.org(b)) }

@@ -58,7 +58,8 @@ func (d *dateParts) take(w string) bool {
 		}
 		return true
 	case c >= '0' && c <= '9':
-		if parts := strings.Split(w, "-"); len(parts) == 3 && d.month == 0 {
+		if strings.Count(w, "-") == 2 && d.month == 0 {
+			parts := strings.Split(w, "-")
 			return d.take(parts[0]) && d.take(parts[1]) && d.take(parts[2])
 		}
 		v, ok := decimal(w)

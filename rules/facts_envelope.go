@@ -11,7 +11,7 @@ func envelopeDiffers(m *evidence) (float64, bool) {
 	if !ok || !m.Envelope.Known || m.Envelope.From == "" {
 		return 0, false
 	}
-	return truth(!sameOrg(f.Domain(), domainPart(m.Envelope.From))), true
+	return truth(!m.sameOrg(f.Domain(), domainPart(m.Envelope.From))), true
 }
 
 func envelopeRecipients(m *evidence) (float64, bool) {
@@ -63,7 +63,7 @@ func helloRecipientDomain(m *evidence) (float64, bool) {
 		return 0, false
 	}
 	for _, r := range m.Envelope.To {
-		if d := domainPart(r); d != "" && !freeMail(d) && sameOrg(m.Session.Hello, d) && !sameOrg(m.Session.PTR, d) {
+		if d := domainPart(r); d != "" && !freeMail(d) && m.sameOrg(m.Session.Hello, d) && !m.sameOrg(m.Session.PTR, d) {
 			return 1, true
 		}
 	}

@@ -42,8 +42,6 @@ func label(domain string) string {
 	return first
 }
 
-func sameOrg(a, b string) bool { return a != "" && (a == b || orgDomain(a) == orgDomain(b)) }
-
 func localPart(address string) string {
 	i := strings.LastIndexByte(address, '@')
 	if i < 0 {
@@ -81,7 +79,7 @@ func fromNameOtherAddress(m *evidence) (float64, bool) {
 		return unicode.IsSpace(r) || strings.ContainsRune(`"'<>()[],;:`, r)
 	}) {
 		d := domainPart(w)
-		if strings.Contains(d, ".") && localPart(w) != "" && !sameOrg(d, a.Domain()) {
+		if strings.Contains(d, ".") && localPart(w) != "" && !m.sameOrg(d, a.Domain()) {
 			return 1, true
 		}
 	}
@@ -100,7 +98,7 @@ func fromNameOtherHost(m *evidence) (float64, bool) {
 		if strings.Contains(w, "@") || !strings.Contains(w, ".") {
 			continue
 		}
-		if suffix, icann := publicsuffix.PublicSuffix(w); icann && suffix != w && len(orgLabel(w)) > 1 && !sameOrg(w, a.Domain()) {
+		if suffix, icann := publicsuffix.PublicSuffix(w); icann && suffix != w && len(orgLabel(w)) > 1 && !m.sameOrg(w, a.Domain()) {
 			return 1, true
 		}
 	}
@@ -117,7 +115,7 @@ func fromNameRecipientDomain(m *evidence) (float64, bool) {
 	name := strings.ToLower(a.Name)
 	for _, r := range m.recipients() {
 		d := domainPart(r)
-		if len(d) > 4 && !freeMail(d) && strings.Contains(name, d) && !sameOrg(d, a.Domain()) {
+		if len(d) > 4 && !freeMail(d) && strings.Contains(name, d) && !m.sameOrg(d, a.Domain()) {
 			return 1, true
 		}
 	}
@@ -152,7 +150,7 @@ func replyToDiffers(m *evidence) (float64, bool) {
 	if !ok || !ok2 || throughList(f) {
 		return 0, false
 	}
-	return truth(!sameOrg(f.Domain(), r.Domain())), true
+	return truth(!m.sameOrg(f.Domain(), r.Domain())), true
 }
 
 // replyToFree: answers go to a free mailbox that is not the sender's address.
@@ -180,7 +178,7 @@ func replyToFreeBoth(m *evidence) (float64, bool) {
 func replyToLookalike(m *evidence) (float64, bool) {
 	f, ok := m.first("From")
 	r, ok2 := m.first("Reply-To")
-	if !ok || !ok2 || sameOrg(f.Domain(), r.Domain()) {
+	if !ok || !ok2 || m.sameOrg(f.Domain(), r.Domain()) {
 		return 0, ok && ok2
 	}
 	a, b := strings.ToLower(localPart(f.Address)), strings.ToLower(localPart(r.Address))
@@ -216,7 +214,7 @@ func fromRecipientOrg(m *evidence) (float64, bool) {
 		return 0, ok
 	}
 	for _, r := range m.recipients() {
-		if sameOrg(domainPart(r), f.Domain()) {
+		if m.sameOrg(domainPart(r), f.Domain()) {
 			return 1, true
 		}
 	}

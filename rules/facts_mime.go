@@ -188,7 +188,7 @@ func messageIDForeign(m *evidence) (float64, bool) {
 	if !ok || !strings.Contains(d, ".") {
 		return 0, false
 	}
-	if sameOrg(d, f.Domain()) || m.Envelope.Known && sameOrg(d, domainPart(m.Envelope.From)) {
+	if m.sameOrg(d, f.Domain()) || m.Envelope.Known && m.sameOrg(d, domainPart(m.Envelope.From)) {
 		return 0, true
 	}
 	own := orgDomain(d)
@@ -233,7 +233,7 @@ func messageIDMalformed(m *evidence) (float64, bool) {
 func messageIDFree(m *evidence) (float64, bool) {
 	d := messageIDDomain(m)
 	f, ok := m.first("From")
-	return truth(freeMail(d) && !sameOrg(d, f.Domain())), ok && d != ""
+	return truth(freeMail(d) && !m.sameOrg(d, f.Domain())), ok && d != ""
 }
 
 // signedByFrom: a DKIM-Signature names the registered domain of From. It is
@@ -244,7 +244,7 @@ func signedByFrom(m *evidence) (float64, bool) {
 		return 0, false
 	}
 	for _, s := range m.head().RawValues("DKIM-Signature") {
-		if sameOrg(dkimTag(s, "d"), f.Domain()) {
+		if m.sameOrg(dkimTag(s, "d"), f.Domain()) {
 			return 1, true
 		}
 	}
@@ -252,7 +252,7 @@ func signedByFrom(m *evidence) (float64, bool) {
 }
 
 func dkimTag(s, tag string) string {
-	for _, t := range strings.Split(s, ";") {
+	for t := range strings.SplitSeq(s, ";") {
 		k, v, ok := strings.Cut(t, "=")
 		if ok && strings.TrimSpace(k) == tag {
 			return strings.Join(strings.Fields(v), "")
@@ -274,7 +274,7 @@ func freeMailUnsigned(m *evidence) (float64, bool) {
 		return 0, false
 	}
 	for _, s := range m.head().RawValues("DKIM-Signature") {
-		if d := strings.ToLower(dkimTag(s, "d")); signers[d] || d == "google.com" || sameOrg(d, f.Domain()) {
+		if d := strings.ToLower(dkimTag(s, "d")); signers[d] || d == "google.com" || m.sameOrg(d, f.Domain()) {
 			return 0, true
 		}
 	}

@@ -3,6 +3,7 @@ package rules
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // freeMail says whether anybody can have a mailbox of the domain for nothing.
@@ -120,9 +121,20 @@ func brandIn(name, domain string) (worn, foreign bool) {
 
 // words folds a name to lower-case letters and digits with single spaces.
 func words(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}), " ")
+	out := make([]byte, 0, len(s)+8)
+	gap := false
+	for _, r := range s {
+		if r = unicode.ToLower(r); !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			gap = true
+			continue
+		}
+		if gap && len(out) > 0 {
+			out = append(out, ' ')
+		}
+		gap = false
+		out = utf8.AppendRune(out, r)
+	}
+	return string(out)
 }
 
 // hostWearsBrand says whether a host name shows a brand as a label or as a

@@ -30,7 +30,7 @@ type Report struct {
 	Kinds          map[string]int // rules by kind of condition
 	// Literalless are the rules with a pattern, or an alternative of one,
 	// in which no literal of three bytes must occur (or of two, if one is
-	// a digit or sign). Each is tried on every message and so costs more
+	// a digit or sign or they are a whole word). Each is tried on every message and so costs more
 	// than hundreds of others.
 	Literalless []string
 }

@@ -28,6 +28,7 @@ type keyPair struct {
 	stamp   [2]time.Time // of the files that were read
 	checked time.Time
 	config  *tls.Config
+	told    string // what was last said to be wrong with them
 }
 
 // openKeyPair reads the two files, which must be valid now.
@@ -76,8 +77,12 @@ func (p *keyPair) TLS() *tls.Config {
 				err = p.read()
 			}
 			if err != nil {
-				p.log.Warn("the changed certificate cannot be used, the old one stays", "error", err)
+				if text := err.Error(); text != p.told { // once, not at every handshake
+					p.told = text
+					p.log.Warn("the changed certificate cannot be used, the old one stays", "error", err)
+				}
 			} else {
+				p.told = ""
 				p.log.Info("certificate read again", "file", p.certificate)
 			}
 		}

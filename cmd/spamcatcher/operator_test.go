@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,6 +134,7 @@ func TestRubbishList(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	p := start(t, t.TempDir(), "")
 	c := dial(t, p.address)
+	c.expect("220")
 	for _, line := range []string{"EHLO client.example.org", "MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA"} {
 		c.say(line)
 		c.expect("")
@@ -205,6 +209,9 @@ func TestFilesFromPipe(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if !twice("") || !twice(file) || twice("-") || twice(pipe) || twice(dir) {
+		t.Error("the progress bar would read names that nobody can read again")
+	}
 	go os.WriteFile(pipe, []byte(strings.Repeat(file+"\n", 30)), 0o600)
 	out, errs, code := cli(t, "", "score", "--files-from", pipe)
 	if code != 0 || strings.Count(out, "\n") != 30 {
@@ -230,4 +237,73 @@ func TestClassicServers(t *testing.T) {
 			t.Errorf("%q: servers %q, warnings %q", text, got, c.Warnings)
 		}
 	}
+}
+
+// TestBadCertificateIsToldOnce: not at every handshake.
+func TestBadCertificateIsToldOnce(t *testing.T) {
+	certificate, key, err := selfSigned(t.TempDir(), "one.example.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	pair, err := openKeyPair(certificate, key, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range []string{"rubbish", string(good), "rubbish"} {
+		if err := os.WriteFile(certificate, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stamp := time.Now().Add(time.Duration(i+1) * time.Minute)
+		if err := os.Chtimes(certificate, stamp, stamp); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			pair.checked = time.Time{} // a second passes
+			if pair.TLS() == nil {
+				t.Fatal("no certificate")
+			}
+		}
+	}
+	if n := strings.Count(log.String(), "the old one stays"); n != 2 {
+		t.Errorf("said %d times, want once for each of 2 bad certificates:\n%s", n, log.String())
+	}
+}
+
+// TestSIGHUPWhileStarting: whoever reloads right after the start kills
+// nothing. The configuration comes through a pipe, so that the signal arrives
+// before it is read.
+func TestSIGHUPWhileStarting(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "a.toml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "run", "--config", pipe, "--state", t.TempDir())
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	config, err := os.OpenFile(pipe, os.O_WRONLY, 0) // until it is opened for reading
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Process.Signal(syscall.SIGHUP)
+	time.Sleep(100 * time.Millisecond)
+	config.WriteString("listen = [\"127.0.0.1:0\"]\n")
+	config.Close()
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if strings.Contains(lines.Text(), "accepting mail") {
+			return
+		}
+	}
+	t.Error("the gateway did not start")
 }

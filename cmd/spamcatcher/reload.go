@@ -4,21 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
 // watch reloads on SIGHUP, and when a file that the configuration consists of
 // has changed, until ctx ends.
-func (s *service) watch(ctx context.Context, g *global, flags overrides) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (s *service) watch(ctx context.Context, hangup <-chan os.Signal, g *global, flags overrides) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	seen := s.now.Load().stamps()

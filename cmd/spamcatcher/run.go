@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,6 +108,10 @@ func bounded(do func(ctx context.Context) error, limit time.Duration) error {
 // run starts everything that can fail first, serves until ctx ends, and goes
 // down in the opposite order.
 func run(ctx context.Context, g *global, flags overrides) (err error) {
+	// From here to the end: SIGHUP asks for a reload, also of a program that
+	// is just starting or ending, and never kills.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	c, err := loadConfig(g, flags)
 	if err != nil {
 		return err
@@ -195,7 +201,7 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 		defer cancel()
 		return errors.Join(server.Shutdown(ctx), server.Close())
 	})
-	go s.watch(ctx, g, flags)
+	go s.watch(ctx, hangup, g, flags)
 	notify(stateReady)
 
 	select {

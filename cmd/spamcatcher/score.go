@@ -155,11 +155,8 @@ func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions
 // newProgress is a progress bar for those who wait at a terminal while the
 // results go elsewhere; nil for everybody else.
 func newProgress(c *cobra.Command, args []string, o scoreOptions) *progressbar.ProgressBar {
-	if o.filesFrom == "-" || !term.IsTerminal(int(os.Stderr.Fd())) || term.IsTerminal(int(os.Stdout.Fd())) {
+	if !twice(o.filesFrom) || !term.IsTerminal(int(os.Stderr.Fd())) || term.IsTerminal(int(os.Stdout.Fd())) {
 		return nil
-	}
-	if info, err := os.Stat(o.filesFrom); o.filesFrom != "" && (err != nil || !info.Mode().IsRegular()) {
-		return nil // a pipe can be read only once
 	}
 	total := 0
 	names(c.Context(), c.InOrStdin(), args, o.filesFrom, func(string, error) { total++ })
@@ -167,6 +164,16 @@ func newProgress(c *cobra.Command, args []string, o scoreOptions) *progressbar.P
 		return nil
 	}
 	return progressbar.NewOptions(total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("scoring"), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish())
+}
+
+// twice says whether a list of names can be read a second time, after those
+// in it were counted: a pipe cannot.
+func twice(list string) bool {
+	if list == "" {
+		return true
+	}
+	info, err := os.Stat(list)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // names calls each with every message that args and the list name, files of

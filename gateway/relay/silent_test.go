@@ -26,6 +26,9 @@ func TestSilentServerDoesNotStopTheQueue(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for range work {
+				if ctx.Err() != nil {
+					return
+				}
 				r.Deliver(ctx, item(hello, "b@example.org"), strings.NewReader(hello))
 			}
 		})

@@ -16,6 +16,7 @@ type branch struct {
 	sure          bool
 	before, after syntax.Op // OpBeginText, OpEndText, OpWordBoundary or OpEmptyMatch
 	strict        []string
+	class         *class // a match has one of its bytes; nil: nothing is known
 }
 
 // meets says whether a literal found at text[from:to] is a match of a sure
@@ -74,7 +75,7 @@ const (
 func split(tree *syntax.Regexp, all *bounds) []branch {
 	d := deriver{}
 	var out []branch
-	for _, t := range d.alternatives(tree, maxBranches, false) {
+	for _, t := range d.alternatives(tree, maxBranches) {
 		b := d.branch(t)
 		if len(b.needs) == 0 {
 			return nil
@@ -89,27 +90,26 @@ func split(tree *syntax.Regexp, all *bounds) []branch {
 }
 
 // alternatives rewrites a pattern as at most limit patterns of which one
-// matches where it does: x(a|b)y as xay and xby. inner says that it is part of
-// another.
-func (d deriver) alternatives(re *syntax.Regexp, limit int, inner bool) []*syntax.Regexp {
+// matches where it does: x(a|b)y as xay and xby. It leaves together what the
+// literals decide, and what tells little.
+func (d deriver) alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
 	}
 	whole := []*syntax.Regexp{re}
 	switch re.Op {
 	case syntax.OpAlternate:
-		// Those of a whole pattern are worth trying for a sure branch each.
-		if n := d.required(re); len(re.Sub) > limit || n.exact != nil && (inner || n.closed || n.strict != nil) {
+		if n := d.required(re); len(re.Sub) > limit || n.exact != nil && (n.closed || n.strict != nil || slices.Contains(n.exact, "")) {
 			return whole
 		}
 		var out []*syntax.Regexp
 		for i, sub := range re.Sub {
-			out = append(out, d.alternatives(sub, limit-len(out)-(len(re.Sub)-1-i), inner)...)
+			out = append(out, d.alternatives(sub, limit-len(out)-(len(re.Sub)-1-i))...)
 		}
 		return out
 	case syntax.OpConcat:
 		for i, sub := range re.Sub {
-			parts := d.alternatives(sub, limit, true)
+			parts := d.alternatives(sub, limit)
 			if len(parts) == 1 {
 				continue
 			}
@@ -151,6 +151,7 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 	if last := middle[len(middle)-1].Op; len(middle) > 1 && (last == syntax.OpWordBoundary || last == syntax.OpEndText) {
 		middle, b.after = middle[:len(middle)-1], last
 	}
+	b.class = contained(re)
 	all := make([]needs, len(middle))
 	for i, f := range middle {
 		all[i] = d.required(f)

@@ -42,17 +42,20 @@ type engine struct {
 	err   error // of RE2; then Go's engine searches
 	one   *re2.Regexp
 	set   *experimental.Set
-	slow  func() *regexp.Regexp // when the set runs out of memory
+	slow  func() *regexp.Regexp // Go's, also when the set runs out of memory
 }
 
 // newEngine prepares an engine for a pattern and its syntax tree.
 func newEngine(expr string, tree *syntax.Regexp, heavy bool) (*engine, error) {
-	e := &engine{expr: expr, heavy: heavy}
-	e.slow = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+	e := &engine{expr: expr, heavy: heavy, slow: fallback(expr)}
 	if foreign(expr) || instructions(tree) > largeProgram {
 		e.once.Do(e.compile)
 	}
 	return e, e.err
+}
+
+func fallback(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
 
 func (e *engine) compile() {

@@ -40,7 +40,7 @@ type filter struct {
 func newFilter(values []uint32) filter {
 	slices.Sort(values)
 	values = slices.Compact(values)
-	size := max(8, min(17, bits.Len(uint(len(values)))+4))
+	size := max(8, min(17, bits.Len(uint(len(values)))+5))
 	f := filter{make([]uint64, 1<<size>>6), uint(32 - size)}
 	for _, v := range values {
 		h := f.hash(v)

@@ -1,6 +1,8 @@
 package match
 
 import (
+	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,5 +21,60 @@ func BenchmarkFinder(b *testing.B) {
 				b.Fatalf("%s found", words[id])
 			}
 		})
+	}
+}
+
+// TestFinder compares what is found with a search at each offset.
+func TestFinder(t *testing.T) {
+	rng := rand.New(rand.NewSource(3))
+	alphabet := []rune("abkKsS\u017f\u212aäÄжЖ$ \n1")
+	word := func(n int) string {
+		var b strings.Builder
+		for range n {
+			b.WriteRune(alphabet[rng.Intn(len(alphabet))])
+		}
+		return b.String()
+	}
+	found := 0
+	for range 300 {
+		known := map[string]bool{}
+		var literals []string
+		for range 1 + rng.Intn(40) {
+			lit := strings.Map(fold, word(1+rng.Intn(7)))
+			if !known[lit] {
+				known[lit] = true
+				literals = append(literals, lit)
+			}
+		}
+		f := newFinder(literals, make([]byte, len(literals)))
+		text := word(rng.Intn(200))
+		if rng.Intn(2) == 0 {
+			text = text[:len(text)/2] + "\xc3\xd0" + text[len(text)/2:]
+		}
+		sc := newScratch(len(literals), 1)
+		sc.reset()
+		f.scan(text, sc)
+		for id, lit := range literals {
+			var want []int32
+			for at := range text {
+				for end := at + 1; end <= len(text) && end <= at+4*len(lit); end++ {
+					if same(text[at:end], lit) {
+						want = append(want, int32(end))
+					}
+				}
+			}
+			var got []int32
+			count := 0
+			if at := sc.at(int32(id)); at != nil {
+				got, count = at.ends[:min(at.count, keep)], int(at.count)
+			}
+			if count != min(len(want), keep+1) || !slices.Equal(got, want[:min(len(want), keep)]) {
+				t.Fatalf("%q in %q: %d times, ends %v, want %v", lit, text, count, got, want)
+			}
+			found += count
+		}
+	}
+	if found < 1000 {
+		t.Errorf("%d found prove little", found)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +177,31 @@ func TestLiterals(t *testing.T) {
 		slices.Sort(got)
 		if !slices.Equal(got, c.want) || sure != c.sure {
 			t.Errorf("%q requires %q sure %v, want %q sure %v", c.pattern, got, sure, c.want, c.sure)
+		}
+	}
+}
+
+func TestContained(t *testing.T) {
+	for _, c := range []struct{ pattern, in, out string }{
+		{`call.{0,9}[0-9]{3}`, "call 4", "call x"},
+		{`pay (?:[0-9]+|[$%])`, "%", "pay x"},
+		{`(?i)abc[A-F]{2}`, "", ""}, // small letters are everywhere
+		{`abc[0-9]?`, "", ""},
+		{`abc(?:[0-9]|x)`, "", ""},
+		{`[A-Z]{5}.*[0-9]+`, "1", "ABCDE"},
+		{`abc[\x{660}-\x{669}0-9]`, "", ""},
+	} {
+		tree, err := syntax.Parse(c.pattern, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := contained(tree)
+		if c.out == "" {
+			if got != nil {
+				t.Errorf("%q has a class", c.pattern)
+			}
+		} else if got == nil || !got.in(c.in) || got.in(c.out) {
+			t.Errorf("%q: class %v, %q must have it and %q not", c.pattern, got != nil, c.in, c.out)
 		}
 	}
 }
