@@ -216,7 +216,7 @@ func (q *Queue) adopt() error {
 	if err := q.db.View(func(txn *badger.Txn) (err error) { seg, off, err = readEnd(txn); return err }); err != nil {
 		return err
 	}
-	rebuild := seg == 0
+	rebuild := seg == 0 && off == 0 // no end is known: this index has never been opened to its end
 	w := &writer{q: q}
 	adopted, damaged := 0, 0
 	numbers := q.spool.numbers()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"testing"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -144,4 +145,31 @@ func TestAttemptBeginsWithPut(t *testing.T) {
 		defer q.sched.mu.Unlock()
 		return q.sched.running == 0 && len(q.sched.active) == 0 && len(q.sched.known) == 0 && len(q.sched.busy) == 0
 	})
+}
+
+// TestTornFirstRecord dies while the very first record of a queue is written: it was never acknowledged, and nobody is
+// to be bothered with it, as little as with a later one.
+func TestTornFirstRecord(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, Config{Dir: dir})
+	r, err := q.prepare(draft("torn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.spool.append([]*record{r}); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, q.spool.path(r.place.seg), r.place.off+headerSize+int64(len(r.marks)+len(r.env)))
+	name := q.spool.path(r.place.seg)
+	if err := os.Link(name, name+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	q.Close() // removes the segment, which a process that dies does not
+	if err := os.Rename(name+".kept", name); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, Config{Dir: dir})
+	if got := list(t, q, Filter{}); len(got) != 0 {
+		t.Errorf("taken in: %q", got)
+	}
 }

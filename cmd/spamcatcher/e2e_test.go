@@ -94,9 +94,7 @@ func TestRefused(t *testing.T) {
 	if m == nil {
 		t.Fatalf("reply %q", err)
 	}
-	if log := p.log(); !strings.Contains(log, m[1]) {
-		t.Errorf("the log does not know the id %s:\n%s", m[1], log)
-	}
+	waitFor(t, "the id in the log", func() bool { return strings.Contains(p.log(), m[1]) })
 	if err := send(p.address, "a@example.org", []string{"b@example.net"}, goodMessage); err != nil {
 		t.Errorf("good message: %v", err)
 	}
