@@ -43,16 +43,17 @@ var mayImport = map[string][]string{
 // door says which packages may import a third-party module. Tests may use
 // another room's module as a peer to test against.
 var door = map[string][]string{
-	"github.com/emersion/go-smtp":    {"gateway", "gateway/relay"},
-	"github.com/emersion/go-message": {"engine/message"},
-	"github.com/miekg/dns":           {"gateway/lookup", "signatures/fingerprint"},
-	"github.com/dgraph-io/badger":    {"queue"},
-	"github.com/hillu/go-yara":       {"signatures"},
-	"github.com/jbrukh/bayesian":     {"bayes"},
-	"github.com/BurntSushi/toml":     {"cmd/spamcatcher", "rules/native"},
-	"github.com/wasilibs/go-re2":     {"rules/match"},
-	"github.com/coreos/go-systemd":   {"cmd/spamcatcher"},
-	"github.com/spf13/cobra":         {"cmd/spamcatcher"},
+	"github.com/emersion/go-smtp":           {"gateway", "gateway/relay"},
+	"github.com/emersion/go-message":        {"engine/message"},
+	"github.com/miekg/dns":                  {"gateway/lookup", "signatures/fingerprint"},
+	"github.com/dgraph-io/badger":           {"queue"},
+	"github.com/hillu/go-yara":              {"signatures"},
+	"github.com/jbrukh/bayesian":            {"bayes"},
+	"github.com/BurntSushi/toml":            {"cmd/spamcatcher", "rules/native"},
+	"github.com/wasilibs/go-re2":            {"rules/match"},
+	"github.com/KimMachineGun/automemlimit": {"cmd/spamcatcher"},
+	"github.com/coreos/go-systemd":          {"cmd/spamcatcher"},
+	"github.com/spf13/cobra":                {"cmd/spamcatcher"},
 }
 
 // testMayImport lets the tests of a package see more of the house than the

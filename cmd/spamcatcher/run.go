@@ -112,6 +112,7 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	// is just starting or ending, and never kills.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
+	limitMemory()
 	c, err := loadConfig(g, flags)
 	if err != nil {
 		return err
