@@ -63,7 +63,7 @@ func TestParseErrors(t *testing.T) {
 		"cases 1\n=== a\n\nSubject: x\n":         "no expect",
 		"cases 1\n=== a\nexpect\nexpect\n\nSubject: x\n":                        "second expect",
 		"cases 1\n=== a\nexpect\n\n":                                            "no message",
-		"cases 1\n=== a\nclient nowhere\nexpect\n\nSubject: x\n":                "client nowhere",
+		"cases 1\n=== a\nclient nowhere\nexpect\n\nSubject: x\n":                `client "nowhere"`,
 		"cases 1\n=== a\ncolour red\nexpect\n\nSubject: x\n":                    "unknown fact",
 		"cases 1\nstray\n=== a\nexpect\n\nSubject: x\n":                         "outside",
 		"cases 2\n=== a\nexpect\n\nSubject: x\n=== a\nexpect\n\nSubject: x\n":   "already at line 2",
