@@ -261,8 +261,8 @@ DEAR FRIEND,
 
 I am Barrister Bernard Okoro, attorney to your late relative, who died in a plane
 crash with his next of kin and left behind the sum of TWELVE MILLION FIVE HUNDRED
-THOUSAND UNITED STATES DOLLARS in a bank here. I seek your consent to present you
-as the next of kin, so that the fund can be transferred into your bank account and
+THOUSAND UNITED STATES DOLLARS in a bank here. I ask your leave to name you
+as his next of kin, whereupon the fund can be transferred into your bank account and
 be shared between us, 40% for you. This transaction is 100% risk free and must be
 kept strictly confidential. Send me urgently your full name, address, telephone
 number, occupation and a copy of your passport.
