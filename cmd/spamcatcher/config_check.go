@@ -35,6 +35,9 @@ code is 0 when run would start with it, also when there are warnings.`,
 			if err != nil {
 				return err
 			}
+			if err := checkState(config); err != nil {
+				return err
+			}
 			if config.Certificate != "" {
 				if _, err := keyPairOf(config, nil); err != nil {
 					return err

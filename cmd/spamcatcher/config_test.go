@@ -227,3 +227,56 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckLooksAtTheState: config check refuses what run would refuse, and
+// makes nothing.
+func TestCheckLooksAtTheState(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := cli(t, "", "config", "check", "--state", filepath.Join(file, "below")); code != exitUsage || !strings.Contains(errs, "state directory") {
+		t.Errorf("below a file: code %d, %s", code, errs)
+	}
+	fresh := filepath.Join(dir, "a", "b")
+	if _, errs, code := cli(t, "", "config", "check", "--state", fresh); code != 0 {
+		t.Errorf("a directory that run would make: code %d, %s", code, errs)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "a")); err == nil {
+		t.Error("config check made the state directory")
+	}
+}
+
+// TestREADMECommandsExist: every command that the README names is one.
+func TestREADMECommandsExist(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		words, ok := strings.CutPrefix(line, "    spamcatcher ")
+		if !ok {
+			continue
+		}
+		words, _, _ = strings.Cut(words, "  ")
+		path := strings.Fields(words)
+		last := strings.Split(path[len(path)-1], "|")
+		for _, word := range last {
+			args := append(append([]string{}, path[:len(path)-1]...), word)
+			if word == "-" || strings.ToUpper(word) == word {
+				args = args[:len(args)-1]
+			}
+			found++
+			root := newCommand()
+			root.InitDefaultCompletionCmd()
+			if c, rest, err := root.Find(args); err != nil || len(rest) > 0 || c == root {
+				t.Errorf("README names %q: %v, left over %q", args, err, rest)
+			}
+		}
+	}
+	if found < 12 {
+		t.Errorf("only %d commands found in the README", found)
+	}
+}

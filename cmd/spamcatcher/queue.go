@@ -142,7 +142,7 @@ func showItem(w io.Writer, it *queue.Item) {
 	line("size", "%d bytes", it.Size)
 	line("attempts", "%d", it.Attempts)
 	for _, name := range sortedKeys(it.Note) {
-		line(name, "%s", printable(it.Note[name]))
+		line("message", "%s: %s", name, printable(it.Note[name]))
 	}
 	for _, r := range it.Recipients {
 		line("to", "%s: %s, %d attempts", path(r.Address), r.State, r.Attempts)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"spamcatcher/engine"
 	"spamcatcher/gateway"
@@ -283,9 +284,36 @@ func makeState(c *Config) error {
 		err = os.Remove(probe)
 	}
 	if err != nil {
-		return usageError{fmt.Errorf("the state directory %s (%s) cannot be used: %w", c.State, c.origins["state"], err)}
+		return unusableState(c, err)
 	}
 	return nil
+}
+
+// checkState finds out, touching nothing, whether makeState would succeed.
+func checkState(c *Config) error {
+	dir, err := filepath.Abs(c.State)
+	for err == nil {
+		var info os.FileInfo
+		if info, err = os.Stat(dir); err == nil {
+			if !info.IsDir() {
+				err = &os.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
+			} else if denied := unix.Access(dir, unix.W_OK|unix.X_OK); denied != nil {
+				err = &os.PathError{Op: "open", Path: dir, Err: denied}
+			}
+			break
+		}
+		if errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir) {
+			dir, err = filepath.Dir(dir), nil
+		}
+	}
+	if err != nil {
+		return unusableState(c, err)
+	}
+	return nil
+}
+
+func unusableState(c *Config, err error) error {
+	return usageError{fmt.Errorf("the state directory %s (%s) cannot be used: %w", c.State, c.origins["state"], err)}
 }
 
 // listenAll listens on every address, or on none.
