@@ -19,7 +19,7 @@ func TestLarge(t *testing.T) {
 		n = v
 	}
 	if testing.Short() {
-		t.Skip("SKIPPED: -short")
+		t.Skip("SKIPPED: takes seconds; run without -short")
 	}
 	dir := t.TempDir()
 	q := open(t, Config{Dir: dir})

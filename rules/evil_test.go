@@ -47,7 +47,7 @@ func evil(size int) map[string]string {
 // rounds, and nothing above what is searched at most.
 func TestEvil(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped by -short")
+		t.Skip("SKIPPED: takes seconds; run without -short")
 	}
 	rs := builtinSet(t)
 	runtime.LockOSThread()

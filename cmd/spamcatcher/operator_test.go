@@ -181,7 +181,7 @@ func TestDeepState(t *testing.T) {
 // TestQueueOfAnother: who may not talk to the gateway is told so.
 func TestQueueOfAnother(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("becoming another user needs root")
+		t.Skip("SKIPPED: only root can become another user; a queue of somebody else was not tested")
 	}
 	p := start(t, t.TempDir(), "")
 	for _, dir := range []string{filepath.Dir(binary), filepath.Dir(p.state)} {
