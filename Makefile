@@ -4,6 +4,7 @@ SHELL   := /bin/sh
 GO      ?= go
 BINARY  := bin/spamcatcher
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD -- 2>/dev/null || echo +)
 LDFLAGS := -X main.version=$(VERSION)
 
 # Where labelled mail and test suites stand that are not part of the project.
@@ -16,7 +17,7 @@ PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3
 
 FUZZTIME ?= 20s
 
-.PHONY: run build test race fuzz bench bench-check corpus lint deps peers-deps clean
+.PHONY: run build test race fuzz bench bench-record bench-check evasion evasion-record memory peers corpus lint deps peers-deps clean
 
 run: build
 	$(BINARY) run $(ARGS)
@@ -41,12 +42,40 @@ fuzz: deps
 	  done; \
 	done
 
+# The stages of the per-message path beside the last record, by allocations
+# and by ratio to a fixed job; then the benchmarks of the rooms.
 bench: deps
-	$(GO) test -run '^$$' -bench . -benchmem ./bench ./engine/... ./rules/... ./queue ./gateway/...
+	SPAMCATCHER_BENCH=compare $(GO) test -count=1 -run '^TestStages' -v ./bench
+	$(GO) test -run '^$$' -bench . -benchmem ./engine/... ./rules/... ./queue ./gateway/...
 
-# The benchmarks once each: they check their answers, the times mean nothing.
+# Appends a record to bench/records/stages.csv: with a change that is worth
+# what it costs, or one that made the path quicker.
+bench-record: deps
+	SPAMCATCHER_BENCH=record SPAMCATCHER_COMMIT=$(COMMIT) $(GO) test -count=1 -run '^TestStages' -v ./bench
+
+# Fails if a stage takes more from the heap than the last record says, or
+# answers wrongly; never because of time. The other benchmarks run once, since
+# they check their answers.
 bench-check: deps
+	SPAMCATCHER_BENCH=check $(GO) test -count=1 -run '^TestStages' -v ./bench
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench ./engine/... ./rules/... ./queue ./gateway/...
+
+# How many caught spams are still caught when rewritten by the tricks of the
+# trade; evasion-record writes what was reached, which tests then hold.
+evasion: deps
+	SPAMCATCHER_EVASION=compare $(GO) test -count=1 -run '^TestEvasion$$' -v ./bench
+
+evasion-record: deps
+	SPAMCATCHER_EVASION=record $(GO) test -count=1 -run '^TestEvasion$$' -v ./bench
+
+# A million small messages in one process: the curve of its memory.
+memory: deps
+	SPAMCATCHER_MESSAGES=1000000 $(GO) test -count=1 -timeout 60m -run '^TestMemory$$' -v ./bench
+
+# Trains and measures rspamd, SpamAssassin and bogofilter beside SpamCatcher
+# and writes bench/PEERS.md. Needs root and SPAMCATCHER_SHARED.
+peers: build
+	./bench/peers.sh
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo 'run gofmt -w on the files above'; exit 1; }

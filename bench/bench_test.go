@@ -1,8 +1,10 @@
 package bench_test
 
 import (
+	"maps"
 	"testing"
 
+	"spamcatcher/bayes"
 	"spamcatcher/bench"
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
@@ -17,21 +19,44 @@ func ruleset(tb testing.TB) *rules.Ruleset {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	set, err := rules.Compile(list, signatures.Symbol)
+	set, err := rules.Compile(list, signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return set
 }
 
+// embedded is the model in the binary.
+func embedded(tb testing.TB) *bayes.Model {
+	tb.Helper()
+	model, err := bayes.Embedded()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return model
+}
+
 // newEngine is the engine as the program wires it.
 func newEngine(tb testing.TB) *engine.Engine {
 	tb.Helper()
-	set := ruleset(tb)
-	plan, err := engine.NewPlan(engine.PlanConfig{
-		First: []engine.Check{set}, Checks: []engine.Check{signatures.New()}, Combiners: []engine.Combiner{set},
-		Prices: set.Prices(), Digest: set.Digest(),
-	})
+	return wire(tb, ruleset(tb), embedded(tb))
+}
+
+// wire makes an engine of rules and a model; without one the rules judge
+// alone.
+func wire(tb testing.TB, set *rules.Ruleset, model *bayes.Model) *engine.Engine {
+	tb.Helper()
+	c := engine.PlanConfig{
+		First: []engine.Check{set, signatures.New()}, Combiners: []engine.Combiner{set},
+		Prices: set.Prices(), Bias: engine.DefaultBias, Digest: set.Digest(),
+	}
+	if model != nil {
+		c.First = append(c.First, model)
+		maps.Copy(c.Prices, model.Prices())
+		c.Bias += model.Bias()
+		c.Digest += " " + model.Digest()
+	}
+	plan, err := engine.NewPlan(c)
 	if err != nil {
 		tb.Fatal(err)
 	}

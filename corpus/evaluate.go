@@ -29,22 +29,29 @@ type Evaluation struct {
 	// between mean score and share of spam, 0 to 1.
 	Calibration float64
 
+	// Bins are what Calibration rests on.
+	Bins [10]Bin
+
 	spam, ham []float64 // ranks, descending
+}
+
+// A Bin holds the messages that scored in one tenth of the scale.
+type Bin struct {
+	Messages, Spam int
+	Score          float64 // mean, 0 to 1; 0 when there is no message
 }
 
 // Evaluate sums up results.
 func Evaluate(results []Result) Evaluation {
 	var e Evaluation
-	type bin struct{ n, spam, score float64 }
-	var bins [10]bin
 	order := slices.Clone(results)
 	slices.SortFunc(order, func(a, b Result) int { return compare(b, a) })
 	for _, r := range order {
-		b := &bins[min(9, int(r.Score/10))]
-		b.n++
-		b.score += r.Score / 100
+		b := &e.Bins[min(9, int(r.Score/10))]
+		b.Messages++
+		b.Score += r.Score / 100
 		if r.Spam {
-			b.spam++
+			b.Spam++
 			e.Spam++
 			if r.Score <= 50 {
 				e.Missed++
@@ -56,9 +63,10 @@ func Evaluate(results []Result) Evaluation {
 			}
 		}
 	}
-	for _, b := range bins {
-		if b.n > 0 {
-			e.Calibration += math.Abs(b.score-b.spam) / float64(len(results))
+	for i := range e.Bins {
+		if b := &e.Bins[i]; b.Messages > 0 {
+			e.Calibration += math.Abs(b.Score-float64(b.Spam)) / float64(len(results))
+			b.Score /= float64(b.Messages)
 		}
 	}
 	e.roc(order)
@@ -145,4 +153,30 @@ func (e Evaluation) String() string {
 	}
 	fmt.Fprintf(&b, "; calibration error %.3f", e.Calibration)
 	return b.String()
+}
+
+// A Point of the ROC curve: the share of ham and of spam above a threshold.
+type Point struct{ FalsePositives, Recall float64 }
+
+// ROC returns the corners of the ROC curve, from (0, 0) to (1, 1).
+func (e Evaluation) ROC() []Point {
+	curve := []Point{{}}
+	i, j := 0, 0
+	for i < len(e.spam) || j < len(e.ham) {
+		step := math.Inf(1)
+		if i < len(e.spam) {
+			step = e.spam[i]
+		}
+		if j < len(e.ham) {
+			step = min(step, e.ham[j])
+		}
+		for i < len(e.spam) && e.spam[i] == step {
+			i++
+		}
+		for j < len(e.ham) && e.ham[j] == step {
+			j++
+		}
+		curve = append(curve, Point{float64(j) / float64(max(1, e.Ham)), float64(i) / float64(max(1, e.Spam))})
+	}
+	return curve
 }

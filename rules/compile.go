@@ -247,7 +247,13 @@ func (c *compiler) pattern(i int, expr string) bool {
 
 // build compiles a group and tells which rules its faults belong to.
 func (c *compiler) build(g *patterns) {
-	set, err := match.Compile(g.exprs)
+	var quiet []int // terms have no detail
+	for n, id := range g.ids {
+		if c.rs.rules[id].Term() {
+			quiet = append(quiet, n)
+		}
+	}
+	set, err := match.Compile(g.exprs, quiet...)
 	if err != nil {
 		for _, e := range unjoin(err) {
 			var bad *match.Error

@@ -30,6 +30,11 @@ func factNames() []string {
 // facts is the table of every fact that a rule may name. Once released a
 // fact never changes its meaning. Facts that say yes or no are 1 or 0.
 var facts = map[string]Fact{
+	"words_broken_share": brokenWords,   // share of the words of 4 letters or more with . - _ * ~ | between letters; from 8 words on
+	"words_leet_share":   leetWords,     // share of the words of 4 letters or more with digits for letters; from 8 words on
+	"word_length":        wordLength,    // mean length of the words that are letters alone; from 32 on
+	"words_single_share": singleLetters, // share of them that are one letter
+
 	"message_bytes": messageBytes, // bytes of the whole message
 
 	"date_hours_ahead":   dateHoursAhead,    // hours by which Date is later than the arrival (Session.Time, else the top Received date)
@@ -67,17 +72,19 @@ var facts = map[string]Fact{
 	"reply_to_free_both":         replyToFreeBoth,         // 1 when From and Reply-To are two different free mailboxes
 	"reply_to_lookalike":         replyToLookalike,        // 1 when Reply-To has nearly From's local part at another domain
 
-	"envelope_differs":       envelopeDiffers,      // 1 when the reverse path is of another domain than From
-	"envelope_recipients":    envelopeRecipients,   // recipients of the envelope
-	"ptr_holds_address":      ptrHoldsAddress,      // 1 when the client's host name spells its address
-	"hello_other_address":    helloOtherAddress,    // 1 when the client greeted with an address that is not its own
-	"hello_recipient_domain": helloRecipientDomain, // 1 when the client greeted with the recipient's domain
-	"recipients":             recipientCount,       // addresses in To and Cc
-	"to_equals_from":         toEqualsFrom,         // 1 when the first To is the first From
-	"to_undisclosed":         toUndisclosed,        // 1 when there is a To without any address
-	"to_name_is_address":     toNameIsAddress,      // 1 when To's display name repeats its address or local part
-	"recipient_in_subject":   recipientInSubject,   // 1 when the subject holds a recipient's address
-	"recipient_in_text":      recipientInText,      // how often the text holds a recipient's address
+	"envelope_differs":        envelopeDiffers,       // 1 when the reverse path is of another domain than From
+	"envelope_recipients":     envelopeRecipients,    // recipients of the envelope
+	"ptr_holds_address":       ptrHoldsAddress,       // 1 when the client's host name spells its address
+	"hello_other_address":     helloOtherAddress,     // 1 when the client greeted with an address that is not its own
+	"hello_recipient_domain":  helloRecipientDomain,  // 1 when the client greeted with the recipient's domain
+	"recipients":              recipientCount,        // addresses in To and Cc
+	"to_equals_from":          toEqualsFrom,          // 1 when the first To is the first From
+	"to_undisclosed":          toUndisclosed,         // 1 when there is a To without any address
+	"to_name_is_address":      toNameIsAddress,       // 1 when To's display name repeats its address or local part
+	"recipient_in_subject":    recipientInSubject,    // 1 when the subject holds a recipient's address
+	"recipient_in_text":       recipientInText,       // how often the text holds a recipient's address
+	"recipient_domain_named":  recipientDomainNamed,  // how often subject, text and sender's name hold a recipient's domain as a word of its own
+	"recipient_local_greeted": recipientLocalGreeted, // 1 when the greeting holds a recipient's local part that is no name
 
 	"message_id_foreign":        messageIDForeign,       // 1 when the Message-ID is of a domain that neither From, hops nor signatures know
 	"message_id_malformed":      messageIDMalformed,     // 1 when the Message-ID is not <left@right>

@@ -122,6 +122,9 @@ func (rs *Ruleset) release(s *state) {
 func (rs *Ruleset) evaluate(m *engine.Mail, s *state) {
 	for _, g := range rs.views {
 		g.scan(view(m.Message, View(g.key)), s)
+		if View(g.key) == Body && m.Message.Spelling().Disguised() {
+			g.scan(view(m.Message, Skeleton), s)
+		}
 	}
 	e := &s.evidence
 	e.begin(m)

@@ -129,6 +129,7 @@ func (f *inForce) stamps() map[string]stamp {
 		found, _ := filepath.Glob(pattern) // a bad pattern was refused when it was read
 		files = append(files, found...)
 	}
+	files = append(files, filepath.Join(f.config.bayesDir(), "model")) // what train and learn make
 	slices.Sort(files)
 	stamps := map[string]stamp{}
 	for _, name := range files {

@@ -8,15 +8,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"spamcatcher/engine"
@@ -81,26 +84,120 @@ type scored struct {
 // out in the order of the names, each as soon as it and those before it are
 // there, so that a program that sends one name at a time gets its answer.
 func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions) error {
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	r := &results{out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10), errors: c.ErrOrStderr(), bar: newProgress(c, args, o), options: o}
+	ended := make(chan error, 1)
+	go func() {
+		if o.jobs == 1 {
+			ended <- scoreOne(ctx, judge, c.InOrStdin(), args, r)
+		} else {
+			ended <- scoreMany(ctx, judge, c.InOrStdin(), args, r)
+		}
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done(): // also while a read waits
+		return ctx.Err()
+	}
+	if err := r.out.Flush(); err != nil {
+		return err
+	}
+	if r.failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// results writes scored messages out.
+type results struct {
+	out     *bufio.Writer
+	errors  io.Writer
+	bar     *progressbar.ProgressBar // nil for none
+	options scoreOptions
+	failed  int
+	line    []byte // scratch
+}
+
+func (r *results) add(s scored) error {
+	if r.bar != nil {
+		r.bar.Add(1)
+	}
+	if s.err != nil {
+		r.failed++
+		_, err := fmt.Fprintf(r.errors, "spamcatcher: %s: %v\n", printable(s.path), s.err)
+		return err
+	}
+	if r.options.json {
+		r.line = s.appendJSON(r.line[:0])
+		_, err := r.out.Write(r.line)
+		return err
+	}
+	return s.print(r.out, r.options)
+}
+
+// scoreOne judges one message after the other in one goroutine: handing each
+// to another would cost more processor time than many a message takes.
+func scoreOne(ctx context.Context, judge *engine.Engine, stdin io.Reader, args []string, r *results) (err error) {
+	var buffer []byte
+	list := flushing{stdin, r.out}
+	names(ctx, list, args, r.options.filesFrom, func(name string, fault error) {
+		if err != nil {
+			return
+		}
+		s := scored{path: name, err: fault}
+		if fault == nil {
+			s, buffer = scoreFile(ctx, judge, name, stdin, buffer)
+		}
+		err = r.add(s)
+		if err == nil && r.options.filesFrom != "-" {
+			err = r.out.Flush()
+		}
+	})
+	return err
+}
+
+// flushing is a reader before each read of which, as it may wait, what was
+// written goes out.
+type flushing struct {
+	io.Reader
+	out *bufio.Writer
+}
+
+func (f flushing) Read(p []byte) (int, error) {
+	if err := f.out.Flush(); err != nil {
+		return 0, err
+	}
+	return f.Reader.Read(p)
+}
+
+// scoreMany judges several messages side by side.
+func scoreMany(ctx context.Context, judge *engine.Engine, stdin io.Reader, args []string, r *results) error {
 	type job struct {
 		path   string
 		result chan scored
 	}
 	jobs := make(chan job)
-	order := make(chan chan scored, 4*o.jobs)
-	ctx, cancel := context.WithCancel(c.Context())
+	order := make(chan chan scored, 4*r.options.jobs)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for range o.jobs {
+	for range r.options.jobs {
 		go func() {
+			var buffer []byte
 			for j := range jobs {
-				j.result <- scoreFile(ctx, judge, j.path, c.InOrStdin())
+				var s scored
+				s, buffer = scoreFile(ctx, judge, j.path, stdin, buffer)
+				j.result <- s
 			}
 		}()
 	}
-	bar := newProgress(c, args, o)
 	go func() {
 		defer close(order)
 		defer close(jobs)
-		names(ctx, c.InOrStdin(), args, o.filesFrom, func(name string, err error) {
+		names(ctx, stdin, args, r.options.filesFrom, func(name string, err error) {
 			result := make(chan scored, 1)
 			if err != nil {
 				result <- scored{path: name, err: err}
@@ -117,8 +214,6 @@ func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions
 			}
 		})
 	}()
-	out := bufio.NewWriter(c.OutOrStdout())
-	failed := 0
 	for result := range order {
 		var s scored
 		select {
@@ -126,28 +221,14 @@ func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if bar != nil {
-			bar.Add(1)
-		}
-		if s.err != nil {
-			failed++
-			fmt.Fprintf(c.ErrOrStderr(), "spamcatcher: %s: %v\n", printable(s.path), s.err)
-			continue
-		}
-		if err := s.print(out, o); err != nil {
+		if err := r.add(s); err != nil {
 			return err
 		}
 		if len(order) == 0 {
-			if err := out.Flush(); err != nil {
+			if err := r.out.Flush(); err != nil {
 				return err
 			}
 		}
-	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	if failed > 0 {
-		return errReported
 	}
 	return nil
 }
@@ -224,74 +305,142 @@ func names(ctx context.Context, stdin io.Reader, args []string, filesFrom string
 	}
 }
 
-func scoreFile(ctx context.Context, judge *engine.Engine, name string, stdin io.Reader) scored {
+// scoreFile judges one message. It reads it into buffer, where that is large
+// enough, and returns what may be the buffer of the next.
+func scoreFile(ctx context.Context, judge *engine.Engine, name string, stdin io.Reader, buffer []byte) (scored, []byte) {
 	var raw []byte
 	var err error
 	if name == "-" {
 		raw, err = io.ReadAll(stdin)
 	} else {
-		raw, err = readRegular(name)
+		raw, err = readRegular(name, buffer)
 	}
 	if err != nil {
-		return scored{path: name, err: err}
+		return scored{path: name, err: err}, buffer
 	}
 	begin := time.Now()
 	m := &engine.Mail{Message: message.Parse(raw, message.Limits{})}
 	v := judge.Judge(ctx, m)
-	return scored{path: name, verdict: v, elapsed: time.Since(begin)}
+	if v.TimedOut || cap(raw) > maxBuffer {
+		buffer = nil // a check may still be reading it; or it is a large one
+	} else {
+		buffer = raw[:0]
+	}
+	return scored{path: name, verdict: v, elapsed: time.Since(begin)}, buffer
 }
 
-// readRegular reads a file that is a file: a pipe or device in a directory of
-// mail would never end.
-func readRegular(name string) ([]byte, error) {
-	info, err := os.Stat(name)
+// maxBuffer is the largest buffer that is kept for the next message.
+const maxBuffer = 1 << 20
+
+// readRegular reads a file that is a file, into buffer where that is large
+// enough: a pipe or device in a directory of mail would never end.
+func readRegular(name string, buffer []byte) ([]byte, error) {
+	// O_NONBLOCK, so that opening a pipe does not wait for its other end.
+	fd, err := retry(func() (int, error) { return unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) })
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	if !info.Mode().IsRegular() {
+	defer unix.Close(fd)
+	var info unix.Stat_t
+	if err := unix.Fstat(fd, &info); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if info.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errors.New("not a regular file")
 	}
-	return os.ReadFile(name)
+	raw := buffer[:0]
+	if int64(cap(raw)) <= info.Size {
+		raw = make([]byte, 0, info.Size+info.Size/4+512)
+	}
+	for {
+		if len(raw) == cap(raw) {
+			raw = slices.Grow(raw, 64<<10)
+		}
+		room := raw[len(raw):cap(raw)]
+		n, err := retry(func() (int, error) { return unix.Read(fd, room) })
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+		raw = raw[:len(raw)+n]
+		if n == 0 || n < len(room) && int64(len(raw)) >= info.Size {
+			return raw, nil
+		}
+	}
 }
 
-// jsonVerdict is the form of `score --json`.
-type jsonVerdict struct {
-	Path    string       `json:"path"`
-	Score   float64      `json:"score"`
-	Symbols []jsonSymbol `json:"symbols"`
-	Faults  []jsonFault  `json:"faults"`
-	Virus   string       `json:"virus"`
-	Elapsed int64        `json:"elapsed_us"`
-	LogOdds float64      `json:"log_odds"`
-	Bias    float64      `json:"bias"`
-	Plan    string       `json:"plan"`
+// retry repeats a system call that a signal interrupts.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
-type jsonSymbol struct {
-	Name        string  `json:"name"`
-	Share       float64 `json:"share"`
-	Detail      string  `json:"detail"`
-	Description string  `json:"description"`
+// appendJSON appends the verdict as one line of JSON: what encoding/json makes
+// of it, without its cost.
+func (s scored) appendJSON(b []byte) []byte {
+	v := &s.verdict
+	b = appendString(append(b, `{"path":`...), s.path)
+	b = appendNumber(append(b, `,"score":`...), v.Score)
+	b = append(b, `,"symbols":[`...)
+	for i := range v.Symbols {
+		x := &v.Symbols[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"name":`...), x.Name)
+		b = appendNumber(append(b, `,"share":`...), x.Share)
+		b = appendString(append(b, `,"detail":`...), x.Detail)
+		b = appendString(append(b, `,"description":`...), x.Description)
+		b = append(b, '}')
+	}
+	b = append(b, `],"faults":[`...)
+	for i, f := range v.Faults {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"check":`...), f.Check)
+		b = appendString(append(b, `,"kind":`...), string(f.Kind))
+		b = appendString(append(b, `,"error":`...), f.Err)
+		b = append(b, '}')
+	}
+	b = appendString(append(b, `],"virus":`...), v.Virus)
+	b = strconv.AppendInt(append(b, `,"elapsed_us":`...), s.elapsed.Microseconds(), 10)
+	b = appendNumber(append(b, `,"log_odds":`...), v.LogOdds)
+	b = appendNumber(append(b, `,"bias":`...), v.Bias)
+	b = appendString(append(b, `,"plan":`...), v.Plan)
+	return append(b, "}\n"...)
 }
 
-type jsonFault struct {
-	Check string `json:"check"`
-	Kind  string `json:"kind"`
-	Error string `json:"error"`
+// appendString appends a string of JSON.
+func appendString(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7F || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(text) // never fails for a string
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
+}
+
+// appendNumber appends a finite number of JSON.
+func appendNumber(b []byte, f float64) []byte {
+	if a := math.Abs(f); a == 0 || a >= 1e-6 && a < 1e21 {
+		return strconv.AppendFloat(b, f, 'f', -1, 64)
+	}
+	number, err := json.Marshal(f)
+	if err != nil { // no number
+		return append(b, "null"...)
+	}
+	return append(b, number...)
 }
 
 func (s scored) print(w io.Writer, o scoreOptions) error {
 	v := s.verdict
 	switch {
-	case o.json:
-		j := jsonVerdict{Path: s.path, Score: v.Score, Symbols: []jsonSymbol{}, Faults: []jsonFault{}, Virus: v.Virus, Elapsed: s.elapsed.Microseconds(), LogOdds: v.LogOdds, Bias: v.Bias, Plan: v.Plan}
-		for _, x := range v.Symbols {
-			j.Symbols = append(j.Symbols, jsonSymbol(x))
-		}
-		for _, f := range v.Faults {
-			j.Faults = append(j.Faults, jsonFault{f.Check, string(f.Kind), f.Err})
-		}
-		return json.NewEncoder(w).Encode(j)
 	case o.explain:
 		return explain(w, s)
 	}

@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"sync/atomic"
 
+	"spamcatcher/bayes"
 	"spamcatcher/engine"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/relay"
@@ -18,24 +20,43 @@ import (
 	"spamcatcher/signatures"
 )
 
-// newPlan names every check, in order. This list is the plan.
+// newPlan is the plan that c asks for: its rules and its model.
 func newPlan(c *Config) (*engine.Plan, error) {
 	list, err := loadRules(c)
 	if err != nil {
 		return nil, err
 	}
+	model, err := bayes.LoadModel(c.bayesDir())
+	if err != nil {
+		return nil, err
+	}
+	return planOf(list, model)
+}
+
+// planOf names every check, in order. This list is the plan. All of them are
+// local and take time linear in the message, so none needs the deadline; a
+// goroutine of its own would cost a mail more than its check. Without a model
+// the rules judge alone.
+func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
 	malware := signatures.New()
-	set, err := rules.Compile(list, signatures.Symbol)
+	set, err := rules.Compile(list, signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	plan, err := engine.NewPlan(engine.PlanConfig{
-		First:     []engine.Check{set},
-		Checks:    []engine.Check{malware},
+	c := engine.PlanConfig{
+		First:     []engine.Check{set, malware},
 		Combiners: []engine.Combiner{set},
 		Prices:    set.Prices(),
+		Bias:      engine.DefaultBias,
 		Digest:    set.Digest(),
-	})
+	}
+	if model != nil {
+		c.First = append(c.First, model)
+		maps.Copy(c.Prices, model.Prices())
+		c.Bias += model.Bias()
+		c.Digest += " " + model.Digest()
+	}
+	plan, err := engine.NewPlan(c)
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -11,7 +11,7 @@ import (
 // attributes are those that matter here, of one tag.
 type attributes struct {
 	style, class, id, href, src, action, formaction, background, content, equiv string
-	alt, kind, value, width, height, bgcolor, color, size, text                 string
+	alt, kind, value, width, height, bgcolor, color, size, text, dir            string
 	hidden, event                                                               bool
 }
 
@@ -58,6 +58,8 @@ func (a *attributes) read(z *html.Tokenizer) {
 			p = &a.size
 		case "text":
 			p = &a.text
+		case "dir":
+			p = &a.dir
 		case "hidden":
 			a.hidden = true
 		default:
@@ -155,6 +157,15 @@ func (r *renderer) inherit(tag atom.Atom, a *attributes) element {
 	}
 	if st.bg != colourUnset && st.bg != colourClear {
 		e.bg = st.bg
+	}
+	if tag == atom.Bdo {
+		e.turned = equalFold(a.dir, "rtl")
+	}
+	switch {
+	case st.turned == 2:
+		e.turned = false
+	case st.turned == 1 && st.leftward:
+		e.turned = true
 	}
 	switch {
 	case e.means != "" && e.means != meansColour:

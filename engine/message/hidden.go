@@ -35,6 +35,8 @@ type style struct {
 	visibility int8   // 1 hidden, 2 visible
 	font       int8   // 1 tiny, 2 readable
 	display    int8   // 1 none, 2 anything else
+	turned     int8   // unicode-bidi: 1 overrides the letters' direction, 2 does not
+	leftward   bool   // direction: rtl
 	fg, bg     colour
 }
 
@@ -54,6 +56,10 @@ func (s *style) over(o style) {
 	if o.display != 0 {
 		s.display = o.display
 	}
+	if o.turned != 0 {
+		s.turned = o.turned
+	}
+	s.leftward = s.leftward || o.leftward
 	if o.fg != colourUnset {
 		s.fg = o.fg
 	}
@@ -89,6 +95,13 @@ func parseStyle(css string) style {
 			if value == "hidden" || value == "collapse" {
 				s.visibility = 1
 			}
+		case "unicode-bidi":
+			s.turned = 2
+			if strings.HasSuffix(value, "override") {
+				s.turned = 1
+			}
+		case "direction":
+			s.leftward = value == "rtl"
 		case "font-size":
 			s.font = fontSize(value)
 		case "font":

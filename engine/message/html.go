@@ -78,6 +78,7 @@ type element struct {
 	means  string // why text inside cannot be seen, "" if it can
 	tiny   bool
 	unseen bool // visibility: hidden
+	turned bool // written backwards, shown as if it were not
 	fg, bg colour
 }
 
@@ -171,6 +172,20 @@ func (r *renderer) text(t []byte) {
 	}
 	if len(r.hidden) > 0 && visibleChars(t) > 0 {
 		r.flushHidden()
+	}
+	if e.turned && visibleChars(t) > 0 {
+		// Each run by itself: the order of several on one line is lost.
+		if t[0] <= ' ' || r.space {
+			r.space = false
+			if k := len(r.out); k > 0 && r.out[k-1] != '\n' {
+				r.out = append(r.out, ' ')
+			}
+			t = bytes.TrimLeft(t, " \t\n\r\f\x00")
+		}
+		r.out = append(r.out, override...)
+		r.h.VisibleChars += show(r, t)
+		r.out = append(r.out, pop...)
+		return
 	}
 	r.h.VisibleChars += show(r, t)
 }

@@ -51,6 +51,9 @@ type Message struct {
 	textOnce sync.Once
 	text     texts
 
+	spellingOnce sync.Once
+	spelling     Spelling
+
 	skeletonOnce sync.Once
 	skeleton     string
 
@@ -101,9 +104,11 @@ func (m *Message) Source() string { return m.views().source }
 // HTML is what there is to know of all HTML parts together; never nil.
 func (m *Message) HTML() *HTML { return m.views().html }
 
-// Skeleton is Text with disguises taken off: see Fold.
+// Skeleton is Text with disguises taken off: see Fold. Text that is shown
+// backwards is turned round; marks and digits inside words are taken off where
+// they are many.
 func (m *Message) Skeleton() string {
-	m.skeletonOnce.Do(func() { m.skeleton = Fold(m.Text()) })
+	m.skeletonOnce.Do(func() { m.skeleton = undress(m.Text(), m.Spelling()) })
 	return m.skeleton
 }
 

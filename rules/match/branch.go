@@ -16,6 +16,8 @@ type branch struct {
 	sure          bool
 	before, after syntax.Op // OpBeginText, OpEndText, OpWordBoundary or OpEmptyMatch
 	strict        []string
+	span          *span  // nil for none
+	whole         *half  // looks for it
 	class         *class // a match has one of its bytes; nil: nothing is known
 }
 
@@ -57,12 +59,18 @@ func (b *branch) edges() (e byte) {
 
 // need is a set of literals of which one must occur.
 type need struct {
-	literals []string
-	ids      []int32
+	literals []string // until they are numbered
+	least    int32    // how often one of them must occur; 0: once
 	// left is the most characters other than white space that a match has
 	// before the end of the literal, right after its begin.
 	left, right int
 	order       int // grows from the begin of a match to its end
+	from, to    int // factors of the branch that it is
+	// whole: a literal of which strict has the spelling is all that the
+	// pattern takes there.
+	whole  bool
+	strict []string
+	proof  *proof // nil: the literal stands somewhere in a piece of the pattern
 }
 
 const (
@@ -141,12 +149,12 @@ func flat(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 
 // branch derives what one alternative needs.
 func (d deriver) branch(re *syntax.Regexp) branch {
-	b := branch{bounds: measure(re)}
 	factors := flat(re, nil)
-	middle := factors
+	b := branch{bounds: measure(re), whole: newSearch(factors)}
+	middle, skipped := factors, 0
 	b.before, b.after = syntax.OpEmptyMatch, syntax.OpEmptyMatch
 	if first := middle[0].Op; len(middle) > 1 && (first == syntax.OpWordBoundary || first == syntax.OpBeginText) {
-		middle, b.before = middle[1:], first
+		middle, b.before, skipped = middle[1:], first, 1
 	}
 	if last := middle[len(middle)-1].Op; len(middle) > 1 && (last == syntax.OpWordBoundary || last == syntax.OpEndText) {
 		middle, b.after = middle[:len(middle)-1], last
@@ -165,11 +173,14 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 			n.exact = prefixes(n.exact)
 		}
 		b.needs = []need{{literals: n.exact, left: b.bounds.reach, right: b.bounds.reach}}
+		if !b.sure {
+			b.needs[0].proof = &proof{newHalf(factors[:skipped], true), newHalf(factors[skipped:], false), false}
+		}
 		return b
 	}
 
 	var scrap bounds
-	span := func(from, to int) int { // of the factors from from to before to
+	reach := func(from, to int) int { // of the factors from from to before to
 		sum := 0
 		for _, f := range middle[from:to] {
 			n := scrap.longest(f)
@@ -180,28 +191,94 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 		}
 		return times(1, sum)
 	}
-	add := func(set []string, from, to int) {
-		if usable(set) {
-			b.needs = append(b.needs, need{literals: prefixes(set), left: span(0, to), right: span(from, len(middle)), order: from})
+	add := func(set needs, from, to int) {
+		literals := set.exact
+		inside := literals == nil
+		if inside {
+			literals = set.best
 		}
+		if !usable(literals) {
+			return
+		}
+		n := need{left: reach(0, to), right: reach(from, len(middle)), order: from, from: skipped + from, to: skipped + to}
+		if !set.closed {
+			n.strict = set.strict
+		}
+		switch n.whole = set.closed || n.strict != nil; {
+		case inside:
+			n.whole = false
+			if f := middle[from]; f.Op == syntax.OpRepeat && d.required(f.Sub[0]).exact == nil {
+				n.least = int32(f.Min) // it occurs in each repetition
+			}
+		case n.whole:
+			n.proof = &proof{newHalf(factors[:n.from], true), newHalf(factors[n.to:], false), true}
+		default:
+			n.proof = &proof{newHalf(factors[:n.from], true), newHalf(factors[n.from:], false), false}
+		}
+		if n.literals = literals; !n.whole {
+			n.literals = prefixes(literals)
+		}
+		b.needs = append(b.needs, n)
 	}
 	run, first := empty, 0
 	for i, n := range all {
 		if n.exact == nil {
-			add(run.exact, first, i)
-			add(n.best, i, i+1)
+			add(run, first, i)
+			add(needs{best: n.best}, i, i+1)
 			run, first = empty, i+1
 			continue
 		}
 		if p, ok := product(run.exact, n.exact); ok {
-			run = needs{exact: p}
+			strict, _ := product(run.strict, n.strict)
+			run = needs{exact: p, closed: run.closed && n.closed, strict: strict}
 			continue
 		}
-		add(run.exact, first, i)
+		add(run, first, i)
 		run, first = n, i
 	}
-	add(run.exact, first, len(all))
-	slices.SortStableFunc(b.needs, func(x, y need) int { return cmp.Compare(rarity(y.literals), rarity(x.literals)) })
-	b.needs = b.needs[:min(len(b.needs), maxNeeds)]
+	add(run, first, len(all))
+	if len(b.needs) > 0 {
+		b.arrange(factors)
+	}
 	return b
+}
+
+// arrange sorts the needs of a branch, drops what is too many, and finds two
+// of them with a gap between them, if there are such.
+func (b *branch) arrange(factors []*syntax.Regexp) {
+	// What stands in every mail sorts nothing out, and is found only to no end.
+	rarest := slices.MaxFunc(b.needs, func(x, y need) int { return cmp.Compare(rarity(x.literals), rarity(y.literals)) }).order
+	b.needs = slices.DeleteFunc(b.needs, func(n need) bool { return n.order != rarest && slices.ContainsFunc(n.literals, frequent) })
+	var best [2]int
+	var between gap
+	most := -1
+	for i := range len(b.needs) - 1 {
+		x, y := &b.needs[i], &b.needs[i+1]
+		if !x.whole || y.proof == nil {
+			continue
+		}
+		if g, ok := newGap(factors[x.to:y.from]); ok && rarity(x.literals)+rarity(y.literals) > most {
+			most, best, between = rarity(x.literals)+rarity(y.literals), [2]int{x.order, y.order}, g
+		}
+	}
+	slices.SortStableFunc(b.needs, func(x, y need) int { return cmp.Compare(rarity(y.literals), rarity(x.literals)) })
+	for i := range b.needs { // those of the span are among the first
+		if i >= maxNeeds && most >= 0 && (b.needs[i].order == best[0] || b.needs[i].order == best[1]) {
+			least := maxNeeds - 1
+			for b.needs[least].order == best[0] || b.needs[least].order == best[1] {
+				least--
+			}
+			b.needs[least], b.needs[i] = b.needs[i], b.needs[least]
+		}
+	}
+	b.needs = b.needs[:min(len(b.needs), maxNeeds)]
+	if most < 0 {
+		return
+	}
+	at := func(order int) int {
+		return slices.IndexFunc(b.needs, func(n need) bool { return n.order == order && n.proof != nil })
+	}
+	x, y := at(best[0]), at(best[1])
+	second := &b.needs[y]
+	b.span = &span{first: x, second: y, gap: between, back: b.needs[x].proof.back, ahead: second.proof.ahead, with: !second.whole}
 }

@@ -22,6 +22,9 @@ const (
 	// packMemory what its automaton may take, in bytes.
 	packSize   = 25
 	packMemory = 8 << 20
+	// fewBytes is up to how many bytes in all are read by the patterns of a
+	// pack one after the other.
+	fewBytes = 2 << 10
 	// largeProgram is the estimated number of instructions from which a
 	// pattern is compiled at once, to be refused if it is too large.
 	largeProgram = 16 << 10
@@ -140,6 +143,18 @@ func (k *pack) compile() {
 // find marks the patterns that occur in text as known; all of them as due when
 // that would take too much memory.
 func (k *pack) find(s *Set, text string, sc *scratch) {
+	if len(text)*len(k.ids) <= fewBytes {
+		for _, id := range k.ids {
+			p := s.patterns[id]
+			switch v, _ := p.whole.holds(text, 0, &s.yard); v {
+			case yes:
+				mark(sc.known, p.first)
+			case unknown:
+				mark(sc.due, p.first)
+			}
+		}
+		return
+	}
 	k.once.Do(k.compile)
 	if k.set != nil {
 		if found, err := k.set.FindAllStringWithError(text, len(k.ids)); err == nil {

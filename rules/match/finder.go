@@ -10,11 +10,16 @@ import (
 
 // A finder finds all occurrences of many folded literals in one pass.
 //
-// The literals are a trie. At each byte of the text, the four bytes from there
-// on are looked up in a bit map of what literals begin with; most text ends
-// there. Where the bit is set the trie is walked. Beyond ASCII each spelling
-// of a character that folds to the same leads to the same node, so that a
-// literal needs no variants; case in ASCII is one column.
+// The literals are a trie. At each byte of the text, the three bytes from there
+// on are looked up in a table of what literals begin with, which also knows
+// which fourth bytes may follow. What passes is looked up in a bit map of the
+// first six bytes of literals, and of shorter ones. Both steps list where to
+// look on without a branch for each byte, which the processor would often
+// guess wrong. What remains is nearly always a literal; its first two, three
+// and four bytes lead to short literals and to the node of the trie where the
+// walk begins. Beyond ASCII each spelling of a
+// character that folds to the same leads to the same node, so that a literal
+// needs no variants; case in ASCII is one column.
 //
 // The trie is stored as one array in which the edges of all nodes interleave:
 // a node is the place where its edges begin, and the edge of a column stands
@@ -24,42 +29,74 @@ type finder struct {
 	class [256]uint8 // column of a byte; 0: in no literal
 	slots []slot
 	root  int32
-	// grams are the four bytes that literals begin with, short the three of
-	// shorter ones. Case in ASCII does not count.
-	grams, short filter
-	signs        []sign
-	edges        []byte // of each literal
+	// first has for a hash of three bytes, case in ASCII not counted, a bit
+	// for each fourth byte's hash. pairs are hashes of literals of two.
+	first []uint16
+	shift uint
+	pairs [1 << pairBits / 64]uint64
+	// deep are hashes of what literals begin with in six bytes, and of
+	// shorter literals, by lengths that there are.
+	deep      []uint64
+	deepShift uint
+	lengths   []uint // 64 - 8 × the bytes
+	// What literals begin with, by its number of bytes.
+	starts [5]starts
+	walks  bool // literals of one byte: each byte is looked at
+	signs  []sign
+	edges  []byte // of each literal
 }
 
-// filter is a bit map of hashes.
-type filter struct {
-	words []uint64
-	shift uint // 32 - log2 of the bits
+const (
+	pairBits = 11
+	deepest  = 6
+)
+
+// starts is a hash table of what begins with some number of bytes, in lower
+// case.
+type starts struct {
+	list  []start
+	shift uint
 }
 
-func newFilter(values []uint32) filter {
-	slices.Sort(values)
-	values = slices.Compact(values)
-	size := max(8, min(17, bits.Len(uint(len(values)))+5))
-	f := filter{make([]uint64, 1<<size>>6), uint(32 - size)}
-	for _, v := range values {
-		h := f.hash(v)
-		f.words[h>>6] |= 1 << (h & 63)
+type start struct {
+	key     uint64 // the bytes, the first one lowest
+	node    int32  // of the trie; childless without edges, vacant if this is none
+	literal int32  // that ends there, -1 none
+}
+
+const vacant = childless - 1
+
+func newStarts(list []start) starts {
+	size := bits.Len(uint(2*len(list) + 1))
+	s := starts{make([]start, 1<<size), uint(32 - size)}
+	for i := range s.list {
+		s.list[i].node = vacant
 	}
-	return f
+	for _, x := range list {
+		i := s.slot(x.key)
+		for s.list[i].node != vacant {
+			i = (i + 1) & (len(s.list) - 1)
+		}
+		s.list[i] = x
+	}
+	return s
 }
 
-func (f *filter) hash(v uint32) uint32 { return v * 0x9E3779B1 >> (f.shift & 31) }
+func (s *starts) slot(key uint64) int { return int(uint32(key) * hashing >> (s.shift & 31)) }
 
-// may returns 1 if a value may be among those of the filter.
-func (f *filter) may(v uint32) uint64 {
-	h := f.hash(v)
-	return f.words[h>>6] >> (h & 63) & 1
+// get returns the entry of a key, nil if there is none.
+func (s *starts) get(key uint64) *start {
+	for i := s.slot(key); ; i = (i + 1) & (len(s.list) - 1) {
+		switch x := &s.list[i]; {
+		case x.node == vacant:
+			return nil
+		case x.key == key:
+			return x
+		}
+	}
 }
 
-// starts are what literals begin with: four bytes, or three of shorter ones
-// moved up by one.
-type starts struct{ grams, short []uint32 }
+const hashing = 0x9E3779B1
 
 // slot is an edge.
 type slot struct {
@@ -83,6 +120,7 @@ type builder struct {
 	first []int32 // edge of each node, -1 none
 	ends  []int32 // literal that ends in each node, -1 none
 	edges []edge
+	base  []int32 // where each node is placed
 }
 
 type edge struct {
@@ -163,12 +201,65 @@ func newFinder(literals []string, edges []byte) *finder {
 			b.ends[to] = -1
 		}
 	}
-	var all starts
-	all.begin(b, &bytes, 0, 0, 0)
-	f.grams, f.short = newFilter(all.grams), newFilter(all.short)
+	var all [deepest + 1][]start
+	f.begin(b, &all, &bytes, 0, 0, 0)
 	f.place(b)
+	f.filter(&all)
+	for n := range f.starts {
+		for i := range all[n] {
+			all[n][i].node = b.base[all[n][i].node]
+		}
+		if len(all[n]) > 0 {
+			f.starts[n] = newStarts(all[n])
+		}
+	}
 	return f
 }
+
+// filter fills the tables that every byte of a text meets.
+func (f *finder) filter(all *[deepest + 1][]start) {
+	f.walks = len(all[1]) > 0
+	size := max(6, min(13, bits.Len(uint(len(all[3])+len(all[4])))+2))
+	f.first, f.shift = make([]uint16, 1<<size), uint(32-size)
+	total := 0
+	for n, list := range all {
+		if n != 4 {
+			total += len(list)
+		}
+	}
+	size = max(6, min(17, bits.Len(uint(total))+4))
+	f.deep, f.deepShift = make([]uint64, 1<<size/64), uint(64-size)
+	for n, list := range all {
+		begins := false
+		for i := range list {
+			v := list[i].key | caseless<<32 | caseless
+			switch {
+			case n == 2:
+				h := pair(uint32(v))
+				f.pairs[h>>6] |= 1 << (h & 63)
+			case n == 3:
+				f.first[f.hash(uint32(v))] = 1<<16 - 1
+			case n == 4:
+				f.first[f.hash(uint32(v))] |= 1 << fourth(uint32(v))
+			}
+			if n == deepest || list[i].literal >= 0 {
+				begins = true
+				h := f.hash64(v << (64 - 8*n))
+				f.deep[h>>6] |= 1 << (h & 63)
+			}
+		}
+		if begins {
+			f.lengths = append(f.lengths, uint(64-8*n))
+		}
+	}
+}
+
+func (f *finder) hash64(v uint64) uint64 { return v * 0x9E3779B97F4A7C15 >> (f.deepShift & 63) }
+
+// hash is of three bytes, fourth of the one above them, pair of two.
+func (f *finder) hash(v uint32) uint32 { return v << 8 * hashing >> (f.shift & 31) }
+func fourth(v uint32) uint32           { return (v>>24 ^ v>>28) & 15 }
+func pair(v uint32) uint32             { return v << 16 * hashing >> (32 - pairBits) }
 
 // columns numbers the bytes that literals and their spellings consist of, and
 // returns the byte of each column, a letter in lower case.
@@ -219,31 +310,17 @@ func asciiLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 // makes a few other bytes equal, which costs a walk of the trie now and then.
 const caseless = 0x20202020
 
-// begin enters what the paths from a node on begin with; the n bytes before it
+// begin lists what the paths from a node on begin with; the n bytes before it
 // are v.
-func (s *starts) begin(b *builder, bytes *[256]byte, node int32, v uint32, n int) {
-	if b.ends[node] >= 0 {
-		s.enter(v, n)
+func (f *finder) begin(b *builder, all *[deepest + 1][]start, bytes *[256]byte, node int32, v uint64, n int) {
+	if n == 4 || n == deepest || b.ends[node] >= 0 {
+		all[n] = append(all[n], start{v, node, b.ends[node]})
 	}
-	if n == 4 {
-		s.grams = append(s.grams, v|caseless)
+	if n == deepest {
 		return
 	}
 	for e := b.first[node]; e >= 0; e = b.edges[e].next {
-		s.begin(b, bytes, b.edges[e].to, v|uint32(bytes[b.edges[e].column])<<(8*n), n+1)
-	}
-}
-
-// enter enters a literal of n bytes, fewer than four, with all that may follow
-// it within three.
-func (s *starts) enter(v uint32, n int) {
-	switch n {
-	case 1, 2:
-		for c := range uint32(128) {
-			s.enter(v|(c&^31<<1|c&31|0x20)<<(8*n), n+1)
-		}
-	case 3:
-		s.short = append(s.short, (v|caseless)<<8)
+		f.begin(b, all, bytes, b.edges[e].to, v|uint64(bytes[b.edges[e].column])<<(8*n), n+1)
 	}
 }
 
@@ -253,6 +330,7 @@ func (f *finder) place(b *builder) {
 	degree := make([]uint8, states)
 	order := make([]int32, 0, states)
 	base := make([]int32, states)
+	b.base = base
 	for node := range b.first {
 		base[node] = childless
 		for e := b.first[node]; e >= 0; e = b.edges[e].next {
@@ -326,25 +404,80 @@ func (f *finder) scan(text string, sc *scratch) {
 	for _, s := range f.signs {
 		for at := 0; ; {
 			i := strings.IndexByte(text[at:], s.c)
-			if i < 0 || !sc.note(s.literal, at+i+1) {
+			if i < 0 || !sc.note(s.literal, at+i, at+i+1) {
 				break
 			}
 			at += i + 1
 		}
 	}
 	i := 0
-	for ; i+8 <= len(text); i += 4 {
-		w := word64(text[i:i+8]) | caseless<<32 | caseless
-		for j := range 4 {
-			v := uint32(w >> (8 * j))
-			if f.grams.may(v)|f.short.may(v<<8) != 0 {
-				f.walk(text, i+j, sc)
+	for last := len(text) - 8; i <= last && !f.walks; {
+		stop := min(i+len(sc.passed), last+1)
+		n := f.sift(text, i, stop, sc)
+		for _, at := range sc.passed[:n] {
+			f.look(text, int(at), sc)
+		}
+		i = stop
+	}
+	for ; i < len(text); i++ {
+		f.walk(text, i, i, f.root, sc)
+	}
+}
+
+// sift lists where, from i on and before stop, a literal may begin, and
+// returns how many places there are.
+func (f *finder) sift(text string, i, stop int, sc *scratch) (n int) {
+	passed := &sc.passed
+	for ; i < stop; i++ {
+		v := uint32(word64(text[i:i+8])) | caseless
+		h := pair(v)
+		passed[n&(block-1)] = int32(i)
+		n += int(uint64(f.first[f.hash(v)]>>fourth(v))&1 | f.pairs[h>>6]>>(h&63)&1)
+	}
+	m := 0
+	for _, at := range passed[:n] {
+		v := word64(text[at:at+8]) | caseless<<32 | caseless
+		bit := uint64(0)
+		for _, length := range f.lengths {
+			h := f.hash64(v << (length & 63))
+			bit |= f.deep[h>>6] >> (h & 63)
+		}
+		passed[m&(block-1)] = at
+		m += int(bit & 1)
+	}
+	return m
+}
+
+// look records the literals that begin at an offset that four bytes follow.
+func (f *finder) look(text string, at int, sc *scratch) {
+	key := uint64(lower(text[at])) | uint64(lower(text[at+1]))<<8
+	if s := &f.starts[2]; s.list != nil {
+		if x := s.get(key); x != nil {
+			f.note(text, at, at+2, x.literal, sc)
+		}
+	}
+	key |= uint64(lower(text[at+2])) << 16
+	if s := &f.starts[3]; s.list != nil {
+		if x := s.get(key); x != nil {
+			f.note(text, at, at+3, x.literal, sc)
+		}
+	}
+	key |= uint64(lower(text[at+3])) << 24
+	if s := &f.starts[4]; s.list != nil {
+		if x := s.get(key); x != nil {
+			f.note(text, at, at+4, x.literal, sc)
+			if x.node >= 0 {
+				f.walk(text, at, at+4, x.node, sc)
 			}
 		}
 	}
-	for ; i < len(text); i++ {
-		f.walk(text, i, sc)
+}
+
+func lower(c byte) byte {
+	if c-'A' < 26 {
+		c |= 0x20
 	}
+	return c
 }
 
 func word64(b string) uint64 {
@@ -352,10 +485,10 @@ func word64(b string) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// walk records the literals that begin at an offset.
-func (f *finder) walk(text string, i int, sc *scratch) {
-	start := i
-	for at := f.root; i < len(text); i++ {
+// walk records the literals that begin at start, from a node on to which the
+// text before i leads.
+func (f *finder) walk(text string, start, i int, at int32, sc *scratch) {
+	for ; i < len(text); i++ {
 		c := f.class[text[i]]
 		if c == 0 {
 			return
@@ -364,14 +497,20 @@ func (f *finder) walk(text string, i int, sc *scratch) {
 		if s.from != at {
 			return
 		}
-		if lit := s.literal; lit >= 0 {
-			e := f.edges[lit]
-			if e == 0 || (e&wordBefore == 0 || boundary(text, start)) && (e&wordAfter == 0 || boundary(text, i+1)) {
-				sc.note(lit, i+1)
-			}
-		}
+		f.note(text, start, i+1, s.literal, sc)
 		if at = s.to; at < 0 {
 			return
 		}
+	}
+}
+
+// note records a literal, if it is one and its ends are as they must be.
+func (f *finder) note(text string, from, to int, lit int32, sc *scratch) {
+	if lit < 0 {
+		return
+	}
+	e := f.edges[lit]
+	if e == 0 || (e&wordBefore == 0 || boundary(text, from)) && (e&wordAfter == 0 || boundary(text, to)) {
+		sc.note(lit, from, to)
 	}
 }

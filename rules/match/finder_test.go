@@ -55,21 +55,24 @@ func TestFinder(t *testing.T) {
 		sc.reset()
 		f.scan(text, sc)
 		for id, lit := range literals {
-			var want []int32
+			var want []place
 			for at := range text {
 				for end := at + 1; end <= len(text) && end <= at+4*len(lit); end++ {
 					if same(text[at:end], lit) {
-						want = append(want, int32(end))
+						want = append(want, place{at, end})
 					}
 				}
 			}
-			var got []int32
+			var got []place
 			count := 0
 			if at := sc.at(int32(id)); at != nil {
-				got, count = at.ends[:min(at.count, keep)], int(at.count)
+				count = int(at.count)
+				for i := at.first; len(got) < min(count, keep); i = sc.log[i].next {
+					got = append(got, place{int(sc.log[i].from), int(sc.log[i].to)})
+				}
 			}
 			if count != min(len(want), keep+1) || !slices.Equal(got, want[:min(len(want), keep)]) {
-				t.Fatalf("%q in %q: %d times, ends %v, want %v", lit, text, count, got, want)
+				t.Fatalf("%q in %q: %d times, at %v, want %v", lit, text, count, got, want)
 			}
 			found += count
 		}

@@ -397,6 +397,21 @@ func common(s string) bool {
 	return false
 }
 
+// frequent says whether a literal stands in most mails several times.
+func frequent(s string) bool {
+	s = strings.TrimSpace(s)
+	if len(s) <= 3 {
+		return true
+	}
+	switch s {
+	case "that", "this", "with", "your", "have", "will", "from", "they", "been", "more", "when", "were", "what", "which", "their", "would", "there",
+		"list", "mail", "here", "http", "https", "http://", "https://", "://", ".com", "com/", "www.", "href", "href=", "style", "style=", "width", "width=", "font", "color", "class=", "html", "text",
+		"<div", "</td", "</td>", "</tr>", "<img", "src=", "&nbsp;", "about", "than", "them", "into", "only", "other", "some", "time", "user":
+		return true
+	}
+	return false
+}
+
 // prefixes shortens the literals of a set, which leaves it required.
 func prefixes(set []string) []string {
 	out := make([]string, len(set))

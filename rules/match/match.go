@@ -28,7 +28,7 @@ import (
 
 // keep is how many occurrences of one literal in one text are remembered.
 // Patterns with a more frequent literal are tried on the whole text.
-const keep = 8
+const keep = 40
 
 // An Error is a pattern that does not compile.
 type Error struct {
@@ -45,11 +45,15 @@ type Set struct {
 	patterns []*pattern
 	owners   []int32 // pattern of each branch; one without branches counts as one
 	finder   *finder
-	users    [][]int32 // branches to try when a literal is found
+	users    []int32  // needs that each literal meets, as branch << 2 | its number
+	usersAt  []int32  // where in users those of each literal begin
+	full     []uint8  // of each branch: a bit for each of its needs
+	sure     []uint64 // branches that literals decide
 	literals []string
 	edges    []byte   // which ends of each literal must be those of a word
 	always   []uint64 // branches of patterns without literals that are tried one by one
 	packs    []*pack  // the others without literals
+	yard     yard
 	scratch  sync.Pool
 }
 
@@ -59,14 +63,18 @@ type pattern struct {
 	first    int      // number of its first branch in the set
 	branches []branch // one of them must match; nil: nothing is known
 	bounds   *bounds  // of the whole pattern
+	whole    *half    // looks for it, if it has no branches
+	quiet    bool     // nobody asks for its places
 }
 
 // Compile compiles patterns of the syntax that RE2 and Go share; each is known
-// by its index. The error joins an *Error for each pattern that does not
+// by its index. Of those in quiet the places that Scan tells mean nothing,
+// which saves time. The error joins an *Error for each pattern that does not
 // compile.
-func Compile(patterns []string) (*Set, error) {
+func Compile(patterns []string, quiet ...int) (*Set, error) {
 	s := &Set{patterns: make([]*pattern, len(patterns))}
 	ids := map[string]int32{}
+	var users [][2]int32
 	var lone, heavy []int
 	var errs []error
 	for i, expr := range patterns {
@@ -87,37 +95,48 @@ func Compile(patterns []string) (*Set, error) {
 			lone = append(lone, i)
 		}
 		for b := range p.branches {
-			s.enter(&p.branches[b], int32(p.first+b), ids)
+			s.enter(&p.branches[b], int32(p.first+b), ids, &users)
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	for _, i := range quiet {
+		s.patterns[i].quiet = true
+	}
 	for ids := range slices.Chunk(lone, packSize) {
 		s.packs = append(s.packs, newPack(patterns, ids))
 	}
+	s.index(users)
 	words := (len(s.owners) + 63) / 64
-	s.always = make([]uint64, words)
+	s.always, s.sure, s.full = make([]uint64, words), make([]uint64, words), make([]uint8, len(s.owners))
+	for _, p := range s.patterns {
+		for i := range p.branches {
+			s.full[p.first+i] = 1<<len(p.branches[i].needs) - 1
+			if p.branches[i].sure {
+				mark(s.sure, p.first+i)
+			}
+		}
+	}
 	for _, i := range heavy {
 		mark(s.always, s.patterns[i].first)
 	}
 	if len(s.literals) > 0 {
 		s.finder = newFinder(s.literals, s.edges)
 	}
-	literals := len(s.literals)
-	s.scratch.New = func() any { return newScratch(literals, words) }
+	literals, branches := len(s.literals), len(s.owners)
+	s.scratch.New = func() any { return newScratch(literals, branches) }
 	return s, nil
 }
 
-// enter numbers the literals of a branch; those of its rarest need call for it.
-func (s *Set) enter(b *branch, number int32, ids map[string]int32) {
+// enter numbers the literals of a branch.
+func (s *Set) enter(b *branch, number int32, ids map[string]int32, users *[][2]int32) {
 	var edges byte
 	if b.sure {
 		edges = b.edges()
 	}
 	for n := range b.needs {
 		need := &b.needs[n]
-		need.ids = make([]int32, 0, len(need.literals))
 		for _, lit := range need.literals {
 			id, known := ids[lit]
 			if !known {
@@ -125,14 +144,28 @@ func (s *Set) enter(b *branch, number int32, ids map[string]int32) {
 				ids[lit] = id
 				s.literals = append(s.literals, lit)
 				s.edges = append(s.edges, edges)
-				s.users = append(s.users, nil)
 			}
 			s.edges[id] &= edges
-			need.ids = append(need.ids, id)
-			if n == 0 {
-				s.users[id] = append(s.users[id], number)
-			}
+			*users = append(*users, [2]int32{id, number<<needBits | int32(n)})
 		}
+		need.literals = nil
+	}
+}
+
+// index sorts what literals meet by literal.
+func (s *Set) index(users [][2]int32) {
+	s.usersAt = make([]int32, len(s.literals)+1)
+	s.users = make([]int32, len(users))
+	for _, u := range users {
+		s.usersAt[u[0]+1]++
+	}
+	for i := range s.literals {
+		s.usersAt[i+1] += s.usersAt[i]
+	}
+	at := slices.Clone(s.usersAt)
+	for _, u := range users {
+		s.users[at[u[0]]] = u[1]
+		at[u[0]]++
 	}
 }
 
@@ -147,7 +180,11 @@ func compile(expr string) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pattern{engine: e, bounds: all, branches: split(tree, all)}, nil
+	p := &pattern{engine: e, bounds: all, branches: split(tree, all)}
+	if p.branches == nil {
+		p.whole = newSearch(flat(tree, nil))
+	}
+	return p, nil
 }
 
 // Literalless lists the patterns with an alternative in which no literal must
@@ -186,11 +223,7 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	}
 	if s.finder != nil {
 		s.finder.scan(text, sc)
-		for i := range sc.found {
-			for _, branch := range s.users[sc.found[i].literal] {
-				mark(sc.due, int(branch))
-			}
-		}
+		s.meet(sc)
 	}
 	for n := sc.next(0); n >= 0; {
 		id := int(s.owners[n])
@@ -204,18 +237,43 @@ func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	}
 }
 
+// meet lists for each need the literals found that meet it, and marks the
+// branches all of whose needs are met.
+func (s *Set) meet(sc *scratch) {
+	clear(sc.met)
+	for i := range sc.found {
+		lit := sc.found[i].literal
+		for _, need := range s.users[s.usersAt[lit]:s.usersAt[lit+1]] {
+			head := sc.head(need)
+			if head < 0 {
+				branch := need >> needBits
+				met := sc.met[branch] | 1<<(need&(1<<needBits-1))
+				sc.met[branch] = met
+				if met == s.full[branch] {
+					mark(sc.due, int(branch))
+				}
+			}
+			sc.heads[need] = int32(len(sc.links))
+			sc.links = append(sc.links, link{need, int32(i), head})
+		}
+	}
+}
+
 // confirm tries those branches of a pattern that are due.
 func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok bool) {
 	if p.branches == nil {
+		switch v, _ := p.whole.holds(text, 0, &s.yard); {
+		case v == no:
+			return 0, 0, false
+		case v == yes && (p.quiet || p.heavy):
+			return 0, 0, true
+		}
 		return p.engine.find(text[:p.limit(text, 0)])
 	}
+	last := p.first + len(p.branches)
 	// First what the places of literals decide.
-	for i := range p.branches {
-		n, b := p.first+i, &p.branches[i]
-		if !b.sure || !has(sc.due, n) {
-			continue
-		}
-		start, end, ok, open := s.decide(b, text, sc)
+	for n := sc.upTo(p.first, last, s.sure); n < last; n = sc.upTo(n+1, last, s.sure) {
+		start, end, ok, open := s.decide(&p.branches[n-p.first], n, text, sc)
 		if ok {
 			return start, end, true
 		}
@@ -226,18 +284,25 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 	// spent is how much was tried on windows, rest where a search of all
 	// that follows began.
 	spent, rest := 0, len(text)
-	for i := range p.branches {
-		if !has(sc.due, p.first+i) {
+	for n := sc.upTo(p.first, last, nil); n < last; n = sc.upTo(n+1, last, nil) {
+		b := &p.branches[n-p.first]
+		k, many := s.anchor(b, n, sc)
+		if k < 0 {
 			continue
 		}
-		b := &p.branches[i]
-		anchor, many := s.anchor(b, sc)
-		if anchor == nil {
-			continue
+		anchor := &b.needs[k]
+		places := sc.gather(anchor, number(n, k), text)
+		if !many && anchor.proof != nil {
+			at, v := s.prove(b, n, k, text, places, &spent, sc)
+			if v == no {
+				continue
+			}
+			if v == yes {
+				return s.show(p, b, anchor, text, at)
+			}
 		}
-		s.gather(anchor, sc)
 		covered := -1
-		for _, at := range sc.places {
+		for _, at := range places {
 			if at.to <= covered {
 				continue // in a window that was searched already
 			}
@@ -245,7 +310,7 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 			if !b.anywhere {
 				lo, hi, closed = b.bounds.window(text, at.from, at.to, anchor.left, anchor.right)
 			}
-			if lo >= rest || !s.near(b, anchor, at, lo, hi, sc) {
+			if lo >= rest || !s.near(b, n, anchor, at, lo, hi, sc) {
 				continue
 			}
 			if closed {
@@ -256,6 +321,19 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 			}
 			if spent += hi - lo; spent > len(text) || p.heavy && spent > heavyBytes {
 				many = true
+			}
+			if many {
+				hi = len(text)
+			}
+			v, _ := b.whole.holds(text[lo:hi], 0, &s.yard)
+			if v == yes && (p.quiet || p.heavy) {
+				return at.from, at.to, true
+			}
+			if v == no && many {
+				break
+			}
+			if v == no {
+				continue
 			}
 			if many {
 				rest = lo
@@ -275,96 +353,98 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 	return 0, 0, false
 }
 
-// decide looks for a match of a sure branch. When there is none, open says
+// prove looks for a match of a branch around the places of a literal, all of
+// which are known, and returns the place that has one.
+func (s *Set) prove(b *branch, n, k int, text string, places []place, spent *int, sc *scratch) (place, verdict) {
+	limit := 2*len(text) + 1000
+	if p := b.span; p != nil && (k == p.first || k == p.second) {
+		other := p.first + p.second - k
+		if _, many := sc.count(number(n, other)); !many {
+			sc.places, sc.others = sc.others, sc.places
+			others := sc.gather(&b.needs[other], number(n, other), text)
+			sc.places, sc.others = sc.others, sc.places
+			if k == p.first {
+				at, v := p.decide(text, places, others, &s.yard, spent, limit)
+				return at[0], v
+			}
+			at, v := p.decide(text, others, places, &s.yard, spent, limit)
+			return at[1], v
+		}
+	}
+	for _, at := range places {
+		v, cost := b.needs[k].proof.decide(text, at, &s.yard)
+		if v != no {
+			return at, v
+		}
+		if *spent += cost; *spent > limit {
+			return at, unknown
+		}
+	}
+	return place{}, no
+}
+
+// show returns where a pattern matches around a place of which that was
+// proved.
+func (s *Set) show(p *pattern, b *branch, anchor *need, text string, at place) (start, end int, ok bool) {
+	if p.heavy || p.quiet {
+		return at.from, at.to, true
+	}
+	lo, hi := 0, len(text)
+	if !b.anywhere {
+		lo, hi, _ = b.bounds.window(text, at.from, at.to, anchor.left, anchor.right)
+	}
+	start, end, ok = p.engine.find(text[lo:hi])
+	if !ok || start == end {
+		return at.from, at.to, true
+	}
+	return lo + start, lo + end, true
+}
+
+// decide looks for a match of sure branch n. When there is none, open says
 // that this is not known for certain.
-func (s *Set) decide(b *branch, text string, sc *scratch) (start, end int, ok, open bool) {
-	anchor, open := s.anchor(b, sc)
-	if anchor == nil {
+func (s *Set) decide(b *branch, n int, text string, sc *scratch) (start, end int, ok, open bool) {
+	k, open := s.anchor(b, n, sc)
+	if k < 0 {
 		return 0, 0, false, false
 	}
-	s.gather(anchor, sc)
-	for _, at := range sc.places {
-		if !same(text[at.from:at.to], s.literals[at.literal]) {
-			open = true // spelled with more or fewer bytes, so it begins elsewhere
-		} else if b.meets(text, at.from, at.to) {
+	for _, at := range sc.gather(&b.needs[k], number(n, k), text) {
+		if b.meets(text, at.from, at.to) {
 			return at.from, at.to, true, false
 		}
 	}
 	return 0, 0, false, open
 }
 
-// anchor returns the need of a branch that is met at the fewest places, nil if
-// one is not met at all. many says that not all of its places are known.
-func (s *Set) anchor(b *branch, sc *scratch) (anchor *need, many bool) {
+// anchor returns the number of the need of branch n that is met at the fewest
+// places, -1 if one is not met. many says that not all of its places are known.
+func (s *Set) anchor(b *branch, n int, sc *scratch) (anchor int, many bool) {
+	anchor = -1
 	least := int32(1 << 30)
-	for i := range b.needs {
-		n, over := int32(0), false
-		for _, id := range b.needs[i].ids {
-			if at := sc.at(id); at != nil {
-				n += at.count
-				over = over || at.count > keep
-			}
-		}
-		if n == 0 {
-			return nil, false
+	for k := range b.needs {
+		count, over := sc.count(number(n, k))
+		if !over && count < b.needs[k].least {
+			return -1, false
 		}
 		if over {
-			n += 1 << 20
+			count += 1 << 20
 		}
-		if n < least {
-			anchor, least, many = &b.needs[i], n, over
+		if count < least {
+			anchor, least, many = k, count, over
 		}
 	}
 	return anchor, many
 }
 
-// gather fills sc.places with the known places of a need, in their order.
-func (s *Set) gather(n *need, sc *scratch) {
-	sc.places = sc.places[:0]
-	for _, id := range n.ids {
-		spots := sc.at(id)
-		if spots == nil {
-			continue
-		}
-		for _, at := range spots.ends[:min(spots.count, keep)] {
-			sc.places = append(sc.places, place{max(0, int(at)-len(s.literals[id])), int(at), id})
-		}
-	}
-	if len(sc.places) > 1 {
-		slices.SortFunc(sc.places, func(a, b place) int { return a.from - b.from })
-	}
-}
-
-// near says whether the other needs of a branch may be met in text[lo:hi],
+// near says whether the other needs of branch n may be met in text[lo:hi],
 // those that follow the anchor behind its place, the others before it.
-func (s *Set) near(b *branch, anchor *need, at place, lo, hi int, sc *scratch) bool {
-	for i := range b.needs {
-		n := &b.needs[i]
-		switch {
-		case n.order > anchor.order && !s.met(n, at.to, hi, sc), n.order < anchor.order && !s.met(n, lo, at.from, sc):
+func (s *Set) near(b *branch, n int, anchor *need, at place, lo, hi int, sc *scratch) bool {
+	for k := range b.needs {
+		switch other := &b.needs[k]; {
+		case other.order > anchor.order && !sc.between(number(n, k), at.to, hi), other.order < anchor.order && !sc.between(number(n, k), lo, at.from):
 			return false
 		}
 	}
 	return true
-}
-
-// met says whether a literal of a need may end behind lo and not behind hi.
-func (s *Set) met(n *need, lo, hi int, sc *scratch) bool {
-	for _, id := range n.ids {
-		spots := sc.at(id)
-		if spots == nil {
-			continue
-		}
-		if spots.count > keep {
-			return true
-		}
-		for _, at := range spots.ends[:spots.count] {
-			if int(at) > lo && int(at) <= hi {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // limit returns where the search of a text that begins at lo ends.
