@@ -17,7 +17,7 @@ PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3
 
 FUZZTIME ?= 20s
 
-.PHONY: run build test race fuzz bench bench-record bench-check evasion evasion-record memory peers corpus lint deps peers-deps clean
+.PHONY: run build test race fuzz bench bench-record bench-check evasion evasion-record memory model peers corpus lint deps peers-deps clean
 
 run: build
 	$(BINARY) run $(ARGS)
@@ -76,6 +76,14 @@ memory: deps
 # and writes bench/PEERS.md. Needs root and SPAMCATCHER_SHARED.
 peers: build
 	./bench/peers.sh
+
+# The lessons and the model in the binary, from mail whose licence allows it:
+# the project's own, and the labelled mail without the non-commercial set.
+model: build
+	$(BINARY) train --ham rules/builtin/testdata/good --ham rules/builtin/testdata/shapes \
+	  --spam rules/builtin/testdata/spam --lessons bayes/anchors.bin
+	$(BINARY) train --base $(SPAMCATCHER_SHARED)/corpus/boundary --labels $(SPAMCATCHER_SHARED)/corpus/dev-train.txt \
+	  --exclude phishing-pot --anchors bayes/anchors.bin --output bayes/model.bin
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo 'run gofmt -w on the files above'; exit 1; }

@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"rules":                   {"engine", "engine/message", "rules/match"},
 	"rules/native":            {"engine", "engine/message", "rules/..."},
 	"rules/builtin":           {"engine", "engine/message", "rules/..."},
+	"rules/spamassassin":      {"engine", "engine/message", "rules/..."},
 	"bayes":                   {"engine", "engine/message"},
 	"signatures":              {"engine", "engine/message", "signatures/..."},
 	"queue":                   {},

@@ -102,20 +102,21 @@ func (m *Model) judgeText(f *features) (float64, string) {
 	}
 	var sums [2 + maxPieces]float64
 	var counts [2 + maxPieces]int
-	header, body := m.sum(f.grams[inHeader]), m.sum(f.grams[inBody])
-	sums[0], counts[0] = float64(header+body)*m.gramStep, len(f.grams[inHeader])+len(f.grams[inBody])
-	text, begin := int32(0), 0
+	header, body, text := m.sum(f.grams[inHeader]), m.sum(f.grams[inBody]), int32(0)
+	sums[0], counts[0] = float64(header)*m.gramStep, len(f.grams[inHeader])
+	sums[1], counts[1] = float64(body)*m.gramStep, len(f.grams[inBody])
+	begin := 0
 	for i, end := range f.pieces {
 		piece := m.sum(f.grams[inText][begin:end])
-		sums[1+i], counts[1+i] = float64(piece)*m.gramStep, end-begin
+		sums[2+i], counts[2+i] = float64(piece)*m.gramStep, end-begin
 		text += piece
 		begin = end
 	}
-	parts := 1 + len(f.pieces)
-	whole, worst := margins(sums[:parts], counts[:parts], m.bias)
+	parts := 2 + len(f.pieces)
+	strength := textStrength(margins(sums[:parts], counts[:parts], m.bias))
 	scale := m.gramStep / math.Sqrt(float64(n+1))
 	detail := fmt.Sprintf("header %+.1f text %+.1f body %+.1f", float64(header)*scale, float64(text)*scale, float64(body)*scale)
-	return m.fusion.strength(whole, worst), detail
+	return strength, detail
 }
 
 func (m *Model) sum(grams []uint32) (sum int32) {
@@ -181,11 +182,21 @@ func (m *Model) clearest(words []word, from int) string {
 // it says approaches the limit and never exceeds it. What speaks for a message
 // is bounded more tightly, because good words can be copied.
 const (
-	textLimit, goodTextLimit   = 6.0, 3.0
+	textLimit, goodTextLimit   = 6.0, 1.5
 	wordsLimit, goodWordsLimit = 4.0, 1.5
 )
 
-func boundText(x float64) float64  { return bounded(x, textLimit, goodTextLimit) }
+// worstShare is what the worst part of a message counts beside the whole. It
+// is not fitted: lessons hold no spam that hides behind good text, so that a
+// fit would find the worst part useless. See EXPERIMENTS.md for its price.
+const worstShare = 0.55
+
+// textStrength is the evidence of the text by the margins of the whole and of
+// the worst part.
+func textStrength(whole, worst float64) float64 {
+	return (1-worstShare)*bounded(whole, textLimit, goodTextLimit) + worstShare*bounded(worst, textLimit, goodTextLimit)
+}
+
 func boundWords(x float64) float64 { return bounded(x, wordsLimit, goodWordsLimit) }
 
 func bounded(x, limit, goodLimit float64) float64 {

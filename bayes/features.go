@@ -46,8 +46,8 @@ const (
 	regions // how many
 )
 
-// pieceBytes is the length of the pieces that the text is judged in, too: a
-// paragraph of spam shall not hide among good ones.
+// pieceBytes is the length of the pieces that the text is judged in, too, each
+// with the header: a paragraph of spam shall not hide among good ones.
 const (
 	pieceBytes = 800
 	maxPieces  = (textBytes + tailBytes + pieceBytes - 1) / pieceBytes
@@ -304,10 +304,10 @@ func squeeze(out []byte, text string, limit int) []byte {
 	return out
 }
 
-// parts returns the buckets of the grams, each list sorted: first those of
-// header and body, then those of each piece of the text.
+// parts returns the buckets of the grams, each list sorted: those of the
+// header, of the body, and of each piece of the text.
 func (f *features) parts() [][]uint32 {
-	list := [][]uint32{slices.Concat(f.grams[inHeader], f.grams[inBody])}
+	list := [][]uint32{slices.Clone(f.grams[inHeader]), slices.Clone(f.grams[inBody])}
 	begin := 0
 	for _, end := range f.pieces {
 		list = append(list, slices.Clone(f.grams[inText][begin:end]))

@@ -26,7 +26,7 @@ type preamble struct {
 	WordBits int        `json:"word_bits"`
 	GramStep float64    `json:"gram_step"`
 	Bias     float64    `json:"bias"`
-	Fusion   [4]float64 `json:"fusion"` // bias, text, piece, words
+	Fusion   [3]float64 `json:"fusion"` // bias, text, words
 	Ham      int        `json:"ham"`
 	Spam     int        `json:"spam"`
 }
@@ -37,7 +37,7 @@ const featureVersion = 1
 
 func (m *Model) preamble() []byte {
 	line, err := json.Marshal(preamble{featureVersion, gramBits, wordBits, m.gramStep, m.bias,
-		[4]float64{m.fusion.bias, m.fusion.text, m.fusion.piece, m.fusion.words}, m.lessons[0], m.lessons[1]})
+		[3]float64{m.fusion.bias, m.fusion.text, m.fusion.words}, m.lessons[0], m.lessons[1]})
 	if err != nil {
 		panic(err) // a number that is none: training never yields one
 	}
@@ -87,7 +87,7 @@ func Read(data []byte) (*Model, error) {
 	if p.Features != featureVersion || p.GramBits != gramBits || p.WordBits != wordBits {
 		return nil, fmt.Errorf("bayes: the model is of another version (features %d, %d and %d bits): train again", p.Features, p.GramBits, p.WordBits)
 	}
-	for _, x := range [...]float64{p.GramStep, p.Bias, p.Fusion[0], p.Fusion[1], p.Fusion[2], p.Fusion[3]} {
+	for _, x := range [...]float64{p.GramStep, p.Bias, p.Fusion[0], p.Fusion[1], p.Fusion[2]} {
 		if math.IsNaN(x) || math.Abs(x) > 1e6 {
 			return nil, fmt.Errorf("bayes: the model holds the number %v", x)
 		}
@@ -105,7 +105,7 @@ func Read(data []byte) (*Model, error) {
 		words:    weights[1<<gramBits:],
 		gramStep: p.GramStep,
 		bias:     p.Bias,
-		fusion:   fusion{p.Fusion[0], p.Fusion[1], p.Fusion[2], p.Fusion[3]},
+		fusion:   fusion{p.Fusion[0], p.Fusion[1], p.Fusion[2]},
 		lessons:  [2]int{p.Ham, p.Spam},
 	}
 	m.seal()

@@ -3,32 +3,21 @@ package bayes
 import "math"
 
 // fusion says how much what the learners find weighs beside all other
-// evidence: log-odds = other + bias + text·T + piece·P + words·W, where T is
-// the margin of the message, P how much higher that of its worst piece is, and
-// W the evidence of its words, each bounded.
+// evidence: log-odds = other + bias + text·T + words·W, where T is the evidence
+// of the text and W that of the words.
 type fusion struct {
-	bias, text, piece, words float64
+	bias, text, words float64
 }
 
 // cautious is what holds before anything was fitted.
 var cautious = fusion{text: 0.5, words: 0.1}
 
-// strength is the evidence of the text in units of the weight of T, so that
-// both shares make one symbol.
-func (f fusion) strength(whole, worst float64) float64 {
-	t := boundText(whole)
-	if f.text == 0 {
-		return t
-	}
-	return t + f.piece/f.text*(boundText(worst)-t)
-}
-
 // An example for the fit: what the learners say about a lesson that they have
 // not learned, and the log-odds by all other evidence.
 type example struct {
-	other, text, piece, words float64
-	spam                      bool
-	weight                    float64
+	other, text, words float64
+	spam               bool
+	weight             float64
 }
 
 // fuse fits the weights: least logistic loss by Newton's method. Both classes
@@ -45,7 +34,7 @@ func fuse(examples []example, prior fusion) fusion {
 	if count[0] == 0 || count[1] == 0 {
 		return prior
 	}
-	p := [fitted]float64{prior.bias, prior.text, prior.piece, prior.words}
+	p := [fitted]float64{prior.bias, prior.text, prior.words}
 	w := p
 	for range 50 {
 		var g [fitted]float64
@@ -55,7 +44,7 @@ func fuse(examples []example, prior fusion) fusion {
 			h[k][k] = persistence
 		}
 		for _, e := range examples {
-			x := [fitted]float64{1, e.text, e.piece, e.words}
+			x := [fitted]float64{1, e.text, e.words}
 			z := e.other
 			for k := range fitted {
 				z += w[k] * x[k]
@@ -90,18 +79,18 @@ func fuse(examples []example, prior fusion) fusion {
 			break
 		}
 	}
-	return fusion{bias: w[0], text: w[1], piece: w[2], words: w[3]}
+	return fusion{bias: w[0], text: w[1], words: w[2]}
 }
 
 const (
-	fitted = 4 // weights
+	fitted = 3 // weights
 
 	// persistence is how many lessons the prior weights are worth.
 	persistence = 20
 
 	// hamCost: a good message that is taken for spam is worse than a spam
 	// that comes through.
-	hamCost = 2
+	hamCost = 1.7
 )
 
 // solve returns x with h·x = g by Gaussian elimination; h is positive definite.

@@ -93,9 +93,9 @@ func margin(sum float64, grams int, bias float64) float64 {
 	return sum/math.Sqrt(float64(grams+1)) + bias
 }
 
-// margins returns the margin of a message and that of the message with its
-// worst piece of text alone. sums and counts are those of header and body,
-// and then of each piece.
+// margins returns the margin of a message and that of its worst part: of the
+// header with the body, or with one piece of the text. sums and counts are
+// those of the header, the body and each piece.
 func margins(sums []float64, counts []int, bias float64) (whole, worst float64) {
 	sum, n := 0.0, 0
 	for i := range sums {
@@ -104,11 +104,17 @@ func margins(sums []float64, counts []int, bias float64) (whole, worst float64) 
 	}
 	whole = margin(sum, n, bias)
 	worst = whole
-	for i := 1; i < len(sums) && len(sums) > 2; i++ {
-		worst = max(worst, margin(sums[0]+sums[i], counts[0]+counts[i], bias))
+	for i := 1; i < len(sums); i++ {
+		// The rest of a text is too short to be judged by itself.
+		if i <= 2 || counts[i] >= minGrams {
+			worst = max(worst, margin(sums[0]+sums[i], counts[0]+counts[i], bias))
+		}
 	}
 	return whole, worst
 }
+
+// minGrams is how many grams a piece must have, the first excepted.
+const minGrams = 100
 
 // dualStep minimises q/2·(z-a)² + margin·(z-a) + z·ln z + (C-z)·ln(C-z) over
 // 0 < z < C by Newton's method.

@@ -78,7 +78,7 @@ func readRecord(in io.Reader) (l *lesson, learned bool, size int64, err error) {
 	}
 	l = &lesson{id: [16]byte(body[1:17]), spam: body[0] == kindSpam, other: math.Float32frombits(binary.LittleEndian.Uint32(body[17:]))}
 	parts, rest := int(body[21]), body[recordFixed:]
-	if parts > 1+maxPieces || math.IsNaN(float64(l.other)) {
+	if parts > 2+maxPieces || math.IsNaN(float64(l.other)) {
 		return nil, false, 0, errDamaged
 	}
 	for i := 0; i <= parts; i++ {

@@ -18,7 +18,7 @@ type lesson struct {
 	id    [16]byte
 	spam  bool
 	other float32  // log-odds by all other evidence when it was learned
-	parts [][]byte // buckets of the grams as pack makes them: header and body, then the pieces of the text
+	parts [][]byte // buckets of the grams as pack makes them: header, body, pieces of the text
 	words []byte   // buckets of the words
 }
 
@@ -166,7 +166,7 @@ func (t *Trainer) Compile() (*Model, error) {
 	}
 	m.take(fitText(list, weights, start))
 	heldOut(list, weights, start, examples)
-	m.countWords(list, prior, examples)
+	m.countWords(list, weights, prior, examples)
 	m.fusion = fuse(examples, m.fusion)
 	m.seal()
 	return m, nil
@@ -247,9 +247,7 @@ func heldOut(list []*lesson, weights []float64, start *linear, examples []exampl
 			learned := fitText(others, theirs, start)
 			for i, l := range list {
 				if int(l.id[0])%folds == fold {
-					whole, worst := learned.judge(l)
-					examples[i].text = boundText(whole)
-					examples[i].piece = boundText(worst) - boundText(whole)
+					examples[i].text = textStrength(learned.judge(l))
 				}
 			}
 		})
@@ -276,12 +274,13 @@ func standing(n int) float64 { return 500 / (500 + float64(n)) }
 
 // countWords fills in the words' evidence, and what the words say about each
 // lesson by the count of all others.
-func (m *Model) countWords(list []*lesson, prior []int8, examples []example) {
+func (m *Model) countWords(list []*lesson, weights []float64, prior []int8, examples []example) {
 	counts := newCounts()
 	var buffer []uint32
-	for _, l := range list {
+	times := func(i int) int { return int(math.Round(weights[i])) }
+	for i, l := range list {
 		buffer = unpack(buffer[:0], l.words)
-		counts.observe(buffer, l.spam)
+		counts.observe(buffer, l.spam, times(i))
 	}
 	tally := counts.tally()
 	before := func(bucket uint32) float64 {
@@ -298,10 +297,10 @@ func (m *Model) countWords(list []*lesson, prior []int8, examples []example) {
 	for i, l := range list {
 		buffer = unpack(buffer[:0], l.words)
 		lessons := counts.lessons
-		lessons[class(l.spam)]--
+		lessons[class(l.spam)] -= float64(times(i))
 		logOdds, _ := combine(len(buffer), func(k int) int8 {
 			n := tally[buffer[k]]
-			n[class(l.spam)]--
+			n[class(l.spam)] -= float64(times(i))
 			return steps(evidence(n, lessons, before(buffer[k])))
 		})
 		examples[i].words = boundWords(logOdds)

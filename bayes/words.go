@@ -26,8 +26,8 @@ func newCounts() *counts {
 	return &counts{classifier: bayesian.NewClassifier(ham, spam)}
 }
 
-// observe counts the words of one lesson.
-func (c *counts) observe(words []uint32, isSpam bool) {
+// observe counts the words of one lesson so many times.
+func (c *counts) observe(words []uint32, isSpam bool, times int) {
 	which := ham
 	if isSpam {
 		which = spam
@@ -35,9 +35,9 @@ func (c *counts) observe(words []uint32, isSpam bool) {
 	var key [4]byte
 	for _, w := range words {
 		binary.LittleEndian.PutUint32(key[:], w)
-		c.classifier.Observe(string(key[:]), 1, which)
+		c.classifier.Observe(string(key[:]), times, which)
 	}
-	c.lessons[class(isSpam)]++
+	c.lessons[class(isSpam)] += float64(times)
 }
 
 // tally returns the counts by bucket: ham, spam.

@@ -11,7 +11,7 @@ import (
 // Sizes of the picture, in SVG user units: two square panels side by side,
 // with room for their axes.
 const (
-	pictureWidth, pictureHeight = 1120, 620
+	pictureWidth, pictureHeight = 1120, 585
 	panelSize                   = 420
 	panelTop                    = 92
 	rocLeft, reliabilityLeft    = 90, 640
@@ -35,7 +35,7 @@ func Picture(w io.Writer, title string, e Evaluation, f Figures) {
 	d.put(`<title>%s</title>`, html.EscapeString(title))
 	d.put(`<rect width="100%%" height="100%%" fill="#ffffff"/>`)
 	d.text(rocLeft, 34, "start", 17, "600", colourText, title)
-	d.text(rocLeft, 58, "start", 13, "400", colourFaint, fmt.Sprintf("AUC %s   1-ROCA %s %%   missed at 50: %s %%   flagged at 50: %s %%   ECE %s",
+	d.text(rocLeft, 58, "start", 13, "400", colourFaint, fmt.Sprintf("AUC %s · 1-ROCA %s %% · missed at 50: %s %% · flagged at 50: %s %% · ECE %s",
 		figure("%.5f", f.AUC.Value), figure("%.3f", 100*(1-f.AUC.Value)), figure("%.2f", 100*f.Missed.Value), figure("%.2f", 100*f.Flagged.Value), figure("%.4f", f.ECE.Value)))
 	d.roc(e, f)
 	d.reliability(e)

@@ -34,6 +34,7 @@ type Config struct {
 	Report       bool
 	RuleFiles    []string
 	BuiltinRules bool
+	SpamAssassin []string // rule files and directories of SpamAssassin
 	RuleUpdate   time.Duration
 	NetCheck     bool
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ The same mail gives the same prices, byte for byte.
 	o.flags(c)
 	c.Flags().StringVar(&o.bounds, "bounds", "", "`FILE` with limits of prices ([[bound]] tables: symbols, min, max, why)")
 	c.Flags().StringVar(&o.out, "out", "", "write the prices to `FILE` (default standard output)")
-	c.Flags().Float64SliceVar(&o.ridges, "ridge", []float64{0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001}, "strengths of the pull to try; a single one is taken untried")
+	c.Flags().Float64SliceVar(&o.ridges, "ridge", []float64{0.3, 0.1, 0.03, 0.01, 0.003, 0.001}, "strengths of the pull to try; a single one is taken untried")
 	c.Flags().Float64Var(&o.share, "share", 0.35, "the most that one collection may count within its class")
 	c.Flags().Float64Var(&o.without, "without-bayes", 0.25, "share of the weight that is fitted without the classifier")
 	c.Flags().IntVar(&o.folds, "folds", 0, "the classifier judges each of `N` parts of the mail by the others; 0: each collection")
@@ -138,15 +139,22 @@ func fitPrices(c *cobra.Command, g *global, o fitOptions, args []string) error {
 // their files, and only the classifier's share is fitted.
 const asWritten = math.MaxFloat64
 
+// alike is the difference in surprise, as a share, that left-out mail of a few
+// thousand messages cannot tell from none.
+const alike = 0.002
+
 // choose prints how well prices of each strength of the pull judge collections
-// that they were not fitted to, and returns the strength with the least
-// surprise there.
+// that they were not fitted to. It returns the weakest of those that do so as
+// well as the best: where they are alike, the mail shall speak.
 func (f *fitting) choose(ctx context.Context, w io.Writer, ridges []float64) (float64, error) {
 	fmt.Fprintf(w, "\nEach collection judged by prices fitted to the others:\n  %-10s %9s  %8s  %6s %6s %6s  %6s %7s  %6s\n", "ridge", "surprise", "1-ROCA %", "@0.1", "@0.5", "@1", "missed", "flagged", "ECE")
-	best, least := 0.0, math.Inf(1)
-	var chosen map[string]corpus.Fit
-	for _, ridge := range append([]float64{asWritten}, ridges...) {
-		fits := map[string]corpus.Fit{}
+	strongest := slices.Sorted(slices.Values(ridges))
+	slices.Reverse(strongest)
+	losses := map[float64]float64{}
+	fits := map[float64]map[string]corpus.Fit{}
+	least := math.Inf(1)
+	for _, ridge := range append([]float64{asWritten}, strongest...) {
+		fits[ridge] = map[string]corpus.Fit{}
 		for _, left := range f.sets {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
@@ -155,17 +163,23 @@ func (f *fitting) choose(ctx context.Context, w io.Writer, ridges []float64) (fl
 			if err != nil {
 				return 0, err
 			}
-			fits[left] = fit
+			fits[ridge][left] = fit
 		}
 		name := strconv.FormatFloat(ridge, 'g', -1, 64)
 		if ridge == asWritten {
 			name = "as written"
 		}
-		loss := f.printRow(w, name, func(set string) corpus.Fit { return fits[set] })
-		if loss < least && ridge != asWritten {
-			best, least, chosen = ridge, loss, fits
+		losses[ridge] = f.printRow(w, name, func(set string) corpus.Fit { return fits[ridge][set] })
+		if ridge != asWritten {
+			least = min(least, losses[ridge])
 		}
 	}
-	f.printLeftOut(w, best, func(set string) corpus.Fit { return chosen[set] })
-	return best, nil
+	chosen := strongest[0]
+	for _, ridge := range strongest {
+		if losses[ridge] <= least*(1+alike) {
+			chosen = ridge
+		}
+	}
+	f.printLeftOut(w, chosen, func(set string) corpus.Fit { return fits[chosen][set] })
+	return chosen, nil
 }

@@ -168,19 +168,25 @@ func (f *fitting) judge(of func(set string) corpus.Fit, rulesAlone bool) (result
 	return results, surprise / total
 }
 
+// leastMove is the smallest change of a price, in points, that is worth
+// reading; smaller ones are noise.
+const leastMove = 0.05
+
 // round cuts prices to hundredths of a point, as they are written, never over
-// a bound.
+// a bound. A price that hardly moved keeps the points of its rule file.
 func (f *fitting) round(fit *corpus.Fit) {
 	cut := func(x float64, of corpus.Feature) float64 {
+		if math.Abs(x-of.Prior) < leastMove*engine.Point && of.Prior >= of.Min && of.Prior <= of.Max {
+			return of.Prior
+		}
 		points := math.Round(100*x/engine.Point) / 100
 		low, high := math.Ceil(100*of.Min/engine.Point-1e-9)/100, math.Floor(100*of.Max/engine.Point+1e-9)/100
 		return min(max(points, low), high) * engine.Point
 	}
 	for i := range fit.Prices {
-		if f.symbols[i].learned {
-			continue
+		if !f.symbols[i].learned {
+			fit.Prices[i] = cut(fit.Prices[i], f.features[i])
 		}
-		fit.Prices[i] = cut(fit.Prices[i], f.features[i])
 	}
 	fit.Bias = cut(fit.Bias, f.bias)
 }

@@ -129,6 +129,10 @@ func (f *inForce) stamps() map[string]stamp {
 		found, _ := filepath.Glob(pattern) // a bad pattern was refused when it was read
 		files = append(files, found...)
 	}
+	for _, path := range f.config.SpamAssassin {
+		found, _ := filepath.Glob(filepath.Join(path, "*.cf"))
+		files = append(append(files, path), found...)
+	}
 	files = append(files, filepath.Join(f.config.bayesDir(), "model")) // what train and learn make
 	slices.Sort(files)
 	stamps := map[string]stamp{}

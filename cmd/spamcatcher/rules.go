@@ -130,10 +130,33 @@ func rulesList(g *global) *cobra.Command {
 }
 
 func rulesCheck(g *global) *cobra.Command {
-	return &cobra.Command{
+	var site, every bool
+	check := &cobra.Command{
 		Use:   "check [FILE]...",
 		Short: "Compile the rules and say what they cost",
+		Long: `Compiles the rules and says what they cost.
+
+With --spamassassin FILE and directories are rules of SpamAssassin (.cf), without them
+those of the configuration; it then says how many are exact (they hit where they do in
+SpamAssassin), approximate or refused, why, and lists each that is not exact.`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if site {
+				config, err := loadConfig(g, nil)
+				if err != nil {
+					return err
+				}
+				own, err := loadRules(config)
+				if err != nil {
+					return err
+				}
+				if len(args) == 0 {
+					args = config.SpamAssassin
+				}
+				if len(args) == 0 {
+					return usageError{errors.New("no SpamAssassin rules: name files or directories, or set spamassassin_rules")}
+				}
+				return checkSpamAssassin(c, args, every, own)
+			}
 			set, err := ruleset(g, args)
 			if err != nil {
 				return err
@@ -142,6 +165,9 @@ func rulesCheck(g *global) *cobra.Command {
 			return nil
 		},
 	}
+	check.Flags().BoolVar(&site, "spamassassin", false, "FILE and directories are rules of SpamAssassin")
+	check.Flags().BoolVar(&every, "all", false, "with --spamassassin, also list settings without meaning here")
+	return check
 }
 
 func rulesTest(g *global) *cobra.Command {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +59,45 @@ func TestJSON(t *testing.T) {
 			if got := string(s.appendJSON(nil)); got != b.String() {
 				t.Errorf("printed %s, encoding/json says %s", got, b.String())
 			}
+		}
+	}
+}
+
+// TestAnyNumberOfJobs proves that what is printed does not depend on how many
+// messages are judged at one time, nor on those judged before.
+func TestAnyNumberOfJobs(t *testing.T) {
+	var names []string
+	for _, class := range []string{"good", "spam", "held/good", "held/spam"} {
+		list, err := filepath.Glob(filepath.Join("..", "..", "rules", "builtin", "testdata", class, "*.eml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, list...)
+	}
+	if len(names) < 100 {
+		t.Fatalf("only %d messages", len(names))
+	}
+	elapsed := regexp.MustCompile(`"elapsed_us":\d+`)
+	results := func(names []string, jobs string) []string {
+		out, errs, code := cli(t, strings.Join(names, "\n"), "score", "--json", "--state", t.TempDir(), "-j", jobs, "--files-from", "-")
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		return strings.Split(strings.TrimSpace(elapsed.ReplaceAllString(out, "")), "\n")
+	}
+	want := results(names, "1")
+	if len(want) != len(names) {
+		t.Fatalf("%d results for %d messages", len(want), len(names))
+	}
+	if got := results(names, "8"); !slices.Equal(got, want) {
+		t.Error("-j 8 prints something else than -j 1")
+	}
+	slices.Reverse(names)
+	got := results(names, "2")
+	slices.Reverse(got)
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("in another order %s, before %s", got[i], want[i])
 		}
 	}
 }

@@ -43,6 +43,7 @@ var settings = slices.Concat([]setting{
 	flag("netcheck", "ask the fingerprint network (this version has none yet: no effect)", true, func(c *Config) *bool { return &c.NetCheck }),
 	flag("builtin_rules", "use the rules inside the program", true, func(c *Config) *bool { return &c.BuiltinRules }),
 	list("rules", "rule files (patterns such as rules/*.toml)", nil, func(c *Config) *[]string { return &c.RuleFiles }, notEmpty),
+	list("spamassassin_rules", "rule files (.cf) of SpamAssassin, and directories of them", nil, func(c *Config) *[]string { return &c.SpamAssassin }, notEmpty),
 	text("tls.certificate", "file with the certificate chain (PEM); none: a self-signed one is made", nil, func(c *Config) *string { return &c.Certificate }, nil),
 	text("tls.key", "file with the private key (PEM)", nil, func(c *Config) *string { return &c.Key }, nil),
 	flag("tls.starttls", "offer STARTTLS", true, func(c *Config) *bool { return &c.StartTLS }).fix(),

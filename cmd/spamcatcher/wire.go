@@ -17,6 +17,7 @@ import (
 	"spamcatcher/gateway/relay"
 	"spamcatcher/queue"
 	"spamcatcher/rules"
+	"spamcatcher/rules/spamassassin"
 	"spamcatcher/signatures"
 )
 
@@ -30,7 +31,11 @@ func newPlan(c *Config) (*engine.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planOf(list, model)
+	site, err := loadSpamAssassin(c, model)
+	if err != nil {
+		return nil, err
+	}
+	return planWith(list, model, site)
 }
 
 // planOf names every check, in order. This list is the plan. All of them are
@@ -38,8 +43,21 @@ func newPlan(c *Config) (*engine.Plan, error) {
 // goroutine of its own would cost a mail more than its check. Without a model
 // the rules judge alone.
 func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
+	return planWith(list, model, nil)
+}
+
+// planWith is planOf with the site's SpamAssassin rules, nil for none. Where
+// both have a symbol, the site's stands.
+func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set) (*engine.Plan, error) {
 	malware := signatures.New()
-	set, err := rules.Compile(list, signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol)
+	foreign := []string{signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol}
+	if site != nil {
+		list, _ = yield(list, site.Symbols())
+		for _, s := range site.Symbols() {
+			foreign = append(foreign, s.Name)
+		}
+	}
+	set, err := rules.Compile(list, foreign...)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -55,6 +73,12 @@ func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
 		maps.Copy(c.Prices, model.Prices())
 		c.Bias += model.Bias()
 		c.Digest += " " + model.Digest()
+	}
+	if site != nil {
+		c.First = append(c.First, site)
+		c.Combiners = append([]engine.Combiner{site}, c.Combiners...)
+		maps.Copy(c.Prices, site.Prices())
+		c.Digest += " " + site.Digest()
 	}
 	plan, err := engine.NewPlan(c)
 	if err != nil {

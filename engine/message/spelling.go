@@ -56,8 +56,10 @@ const (
 var spellClass = func() (t [utf8.RuneSelf]byte) {
 	for c := range byte(utf8.RuneSelf) {
 		switch {
-		case c <= ' ':
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			t[c] = spellBlank
+		case c < ' ' || c == 0x7f: // bytes that are no text
+			t[c] = spellCode
 		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
 			t[c] = spellLetter
 		case strings.IndexByte("013457$8", c) >= 0:
@@ -80,11 +82,11 @@ func spell(s string) (p Spelling) {
 	var letters, run, marks, figures int
 	var mark, figure, spoilt, foreign, ascii, alien, gap, masked bool
 	for i := 0; ; {
-		if letters == 0 && !spoilt && !foreign && !figure && (i == 0 || i < len(s) && s[i-1] <= ' ') {
+		if letters == 0 && !spoilt && !foreign && !figure && (i == 0 || i < len(s) && (s[i-1] == ' ' || s[i-1] == '\n')) {
 			// Most words are letters and nothing else.
 			at := i
 			for n := 0; ; i = at {
-				for at < len(s) && s[at] <= ' ' {
+				for at < len(s) && (s[at] == ' ' || s[at] == '\n') {
 					at++
 				}
 				if i, at = at, plainWord(s, at, &n); n == 0 {
@@ -193,7 +195,7 @@ func plainWord(s string, i int, n *int) (end int) {
 				i++
 				continue
 			}
-			if c <= ' ' || (c == ',' || c == '.' || c == '!' || c == '?' || c == ';') && (i+1 == len(s) || s[i+1] <= ' ') {
+			if c == ' ' || c == '\n' || (c == ',' || c == '.' || c == '!' || c == '?' || c == ';') && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == '\n') {
 				*n = i - begin - wide
 				if c > ' ' {
 					i++
@@ -216,6 +218,8 @@ func plainWord(s string, i int, n *int) (end int) {
 
 func spellRune(r rune) byte {
 	switch {
+	case r == utf8.RuneError || 0x80 <= r && r < 0xA0:
+		return spellCode
 	case 0xC0 <= r && r < 0x0530 && (r < 0x02B0 || r >= 0x0370):
 		return spellLetter // but for some signs that no word has
 	case r == '·' || r == '•' || r == '‐' || r == '‑':

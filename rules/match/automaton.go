@@ -26,9 +26,32 @@ type automaton struct {
 // of a row, or a verdict. In front of the rows stand the states in which runs
 // begin, by context, and the table's age.
 type memory struct {
-	rows  map[string]uint32 // by what the state holds
-	holds []string          // of each row: the context, and two bytes for each node
-	bytes int
+	holds []byte   // what the states hold, one after the other: the context, and two bytes for each node
+	ends  []uint32 // of each row: where that ends
+	index []uint32 // hash table of rows, counted from 1, by what they hold
+	bytes int      // of all that and the table
+}
+
+// of returns what a row holds.
+func (m *memory) of(row int) []byte {
+	begin := uint32(0)
+	if row > 0 {
+		begin = m.ends[row-1]
+	}
+	return m.holds[begin:m.ends[row]]
+}
+
+// find returns the place in the index of what holds a key.
+func (m *memory) find(key []byte) int {
+	h := uint32(2166136261)
+	for _, c := range key {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	for i := int(h) & (len(m.index) - 1); ; i = (i + 1) & (len(m.index) - 1) {
+		if row := m.index[i]; row == 0 || string(m.of(int(row-1))) == string(key) {
+			return i
+		}
+	}
 }
 
 // workshop is where states are built.
@@ -57,7 +80,7 @@ func (y *yard) workshop() *workshop {
 type verdict uint32
 
 const (
-	unknown verdict = iota // it would take too much memory to say
+	unknown verdict = iota // it would take too much to say
 	yes                    // the program matches
 	no                     // it does not
 	verdicts
@@ -82,10 +105,10 @@ const (
 const (
 	// memoryEach and memoryAll bound the states of one automaton and of all
 	// those of a set, in bytes.
-	memoryEach = 64 << 10
+	memoryEach = 512 << 10
 	memoryAll  = 16 << 20
-	// maxAge is how often an automaton may outgrow that; then RE2 does its
-	// work.
+	// maxAge is how often an automaton may outgrow that; then it builds no
+	// more states.
 	maxAge = 4
 )
 
@@ -117,20 +140,25 @@ func (a *automaton) forward(text string, at int) (verdict, int) {
 	}
 	t, s := a.begin(before)
 	if s == 0 {
-		return unknown, 0
+		return a.simulate(text, at, 1, before)
 	}
 	for i := at; i < len(text); i++ {
 		c := uint32(a.class[text[i]])
 		n := atomic.LoadUint32(&t[s+c])
 		if n == 0 {
-			t, n = a.step(t, s, c)
+			if t, n = a.step(t, s, c); n == 0 {
+				return a.simulate(text, at, 1, before)
+			}
 		}
 		if n < uint32(verdicts) {
 			return verdict(n), i - at
 		}
 		s = n
 	}
-	return a.finish(t, s), len(text) - at
+	if v := a.finish(t, s); v != unknown {
+		return v, len(text) - at
+	}
+	return a.simulate(text, at, 1, before)
 }
 
 // backward says whether the program, compiled backward, matches the text that
@@ -142,20 +170,86 @@ func (a *automaton) backward(text string, at int) (verdict, int) {
 	}
 	t, s := a.begin(before)
 	if s == 0 {
-		return unknown, 0
+		return a.simulate(text, at-1, -1, before)
 	}
 	for i := at - 1; i >= 0; i-- {
 		c := uint32(a.class[text[i]])
 		n := atomic.LoadUint32(&t[s+c])
 		if n == 0 {
-			t, n = a.step(t, s, c)
+			if t, n = a.step(t, s, c); n == 0 {
+				return a.simulate(text, at-1, -1, before)
+			}
 		}
 		if n < uint32(verdicts) {
-			return verdict(n), at - i
+			return verdict(n), at - 1 - i
 		}
 		s = n
 	}
-	return a.finish(t, s), at
+	if v := a.finish(t, s); v != unknown {
+		return v, at
+	}
+	return a.simulate(text, at-1, -1, before)
+}
+
+// simulate runs the program without states to be kept, for want of room: the
+// verdict never depends on what was read before.
+func (a *automaton) simulate(text string, at, by int, before context) (verdict, int) {
+	w := a.yard.workshop()
+	defer a.yard.shops.Put(w)
+	w.stack = append(w.stack[:0], uint16(a.start))
+	for i := at; ; i += by {
+		last := uint(i) >= uint(len(text))
+		class, after := uint32(a.classes), a.rim()
+		if !last {
+			class, after = uint32(a.class[text[i]]), a.context(text[i])
+		}
+		switch {
+		case a.advance(w, class, before, after):
+			return yes, (i - at) * by
+		case last || len(w.reached) == 0 && !a.floating:
+			return no, (i - at) * by
+		}
+		w.stack = append(w.stack[:0], w.reached...)
+		if a.floating {
+			w.stack = append(w.stack, uint16(a.start))
+		}
+		before = after
+	}
+}
+
+// advance follows the nodes on the stack over a class of bytes between two
+// contexts to the nodes reached, and says whether the program had matched
+// before.
+func (a *automaton) advance(w *workshop, class uint32, before, after context) bool {
+	if w.mark++; w.mark == 0 { // after a round of all numbers
+		clear(w.marks)
+		w.mark = 1
+	}
+	w.reached = w.reached[:0]
+	last := class == uint32(a.classes)
+	for len(w.stack) > 0 {
+		i := w.stack[len(w.stack)-1]
+		w.stack = w.stack[:len(w.stack)-1]
+		if w.marks[i] == w.mark {
+			continue
+		}
+		w.marks[i] = w.mark
+		switch n := &a.nodes[i]; n.op {
+		case opMatch:
+			return true
+		case opSet:
+			if !last && a.takes(n.set, class) {
+				w.reached = append(w.reached, n.out)
+			}
+		case opFork:
+			w.stack = append(w.stack, n.also, n.out)
+		default:
+			if holds(n.op, before, after) {
+				w.stack = append(w.stack, n.out)
+			}
+		}
+	}
+	return false
 }
 
 // begin returns the table and the state in which a run begins.
@@ -171,7 +265,7 @@ func (a *automaton) begin(before context) ([]uint32, uint32) {
 	a.build.Lock()
 	defer a.build.Unlock()
 	if a.table.Load() == nil {
-		a.memory = memory{rows: map[string]uint32{}}
+		a.memory = memory{index: make([]uint32, 8)}
 		t := make([]uint32, int(front)+4*(a.classes+1))
 		t[age] = a.age
 		a.table.Store(&t)
@@ -217,39 +311,13 @@ func (a *automaton) step(t []uint32, s, class uint32) ([]uint32, uint32) {
 	}
 	w := a.yard.workshop()
 	defer a.yard.shops.Put(w)
-	from := a.memory.holds[(s-front)/uint32(a.classes+1)]
+	from := a.memory.of(int(s-front) / (a.classes + 1))
 	before := context(from[0])
-	if w.mark++; w.mark == 0 { // after a round of all numbers
-		clear(w.marks)
-		w.mark = 1
-	}
-	w.reached, w.stack = w.reached[:0], w.stack[:0]
+	w.stack = w.stack[:0]
 	for i := 1; i < len(from); i += 2 {
 		w.stack = append(w.stack, uint16(from[i])|uint16(from[i+1])<<8)
 	}
-	matched := false
-	for len(w.stack) > 0 && !matched {
-		i := w.stack[len(w.stack)-1]
-		w.stack = w.stack[:len(w.stack)-1]
-		if w.marks[i] == w.mark {
-			continue
-		}
-		w.marks[i] = w.mark
-		switch n := &a.nodes[i]; n.op {
-		case opMatch:
-			matched = true
-		case opSet:
-			if !last && a.takes(n.set, class) {
-				w.reached = append(w.reached, n.out)
-			}
-		case opFork:
-			w.stack = append(w.stack, n.also, n.out)
-		default:
-			if holds(n.op, before, after) {
-				w.stack = append(w.stack, n.out)
-			}
-		}
-	}
+	matched := a.advance(w, class, before, after)
 	n := uint32(no)
 	switch {
 	case matched:
@@ -295,33 +363,40 @@ func (a *automaton) state(w *workshop, before context) uint32 {
 			w.key = append(w.key, byte(n), byte(n>>8))
 		}
 	}
-	if s := m.rows[string(w.key)]; s != 0 {
-		return s
-	}
-	t := *a.table.Load()
 	width := a.classes + 1
-	s := int(front) + len(m.holds)*width
-	size := 4*width + len(w.key) + 64
+	at := m.find(w.key)
+	if row := int(m.index[at]); row != 0 {
+		return front + uint32((row-1)*width)
+	}
+	size := 4*width + len(w.key) + 12
 	if m.bytes+size > memoryEach || a.yard.total.Load() > memoryAll {
 		a.forget()
 		return 0
 	}
+	t := *a.table.Load()
+	s := int(front) + len(m.ends)*width
 	if s+width > len(t) {
 		// Nobody but the holder of the lock writes.
-		t = append(make([]uint32, 0, 2*len(t)), t...)
+		t = append(make([]uint32, 0, s+width*(2+len(m.ends)/2)), t...)
 		t = t[:cap(t)]
 		a.table.Store(&t)
 	}
 	m.bytes += size
 	a.yard.total.Add(int64(size))
-	key := string(w.key)
-	m.rows[key] = uint32(s)
-	m.holds = append(m.holds, key)
+	m.holds = append(m.holds, w.key...)
+	m.ends = append(m.ends, uint32(len(m.holds)))
+	m.index[at] = uint32(len(m.ends))
+	if 2*len(m.ends) > len(m.index) {
+		m.index = make([]uint32, 2*len(m.index))
+		for row := range m.ends {
+			m.index[m.find(m.of(row))] = uint32(row + 1)
+		}
+	}
 	return uint32(s)
 }
 
-// forget gives the table up: runs that are under way end at their next new
-// state, those that begin from now on begin with an empty table.
+// forget gives the table up: runs that are under way are simulated from their
+// next new state on, those that begin from now on begin with an empty table.
 func (a *automaton) forget() {
 	a.yard.total.Add(-int64(a.memory.bytes))
 	a.memory = memory{}

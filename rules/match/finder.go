@@ -29,16 +29,14 @@ type finder struct {
 	class [256]uint8 // column of a byte; 0: in no literal
 	slots []slot
 	root  int32
-	// first has for a hash of three bytes, case in ASCII not counted, a bit
-	// for each fourth byte's hash. pairs are hashes of literals of two.
-	first []uint16
+	// first has for the low five bits of two bytes, which tell letters apart, a
+	// bit for those of each third byte, and above these one for those of each
+	// fourth.
+	first [1 << 10]uint64
+	// deep is a bit map of hashes: of the first six bytes of literals, and of
+	// shorter literals.
+	deep  []uint64
 	shift uint
-	pairs [1 << pairBits / 64]uint64
-	// deep are hashes of what literals begin with in six bytes, and of
-	// shorter literals, by lengths that there are.
-	deep      []uint64
-	deepShift uint
-	lengths   []uint // 64 - 8 × the bytes
 	// What literals begin with, by its number of bytes.
 	starts [5]starts
 	walks  bool // literals of one byte: each byte is looked at
@@ -46,10 +44,7 @@ type finder struct {
 	edges  []byte // of each literal
 }
 
-const (
-	pairBits = 11
-	deepest  = 6
-)
+const deepest = 6
 
 // starts is a hash table of what begins with some number of bytes, in lower
 // case.
@@ -219,47 +214,39 @@ func newFinder(literals []string, edges []byte) *finder {
 // filter fills the tables that every byte of a text meets.
 func (f *finder) filter(all *[deepest + 1][]start) {
 	f.walks = len(all[1]) > 0
-	size := max(6, min(13, bits.Len(uint(len(all[3])+len(all[4])))+2))
-	f.first, f.shift = make([]uint16, 1<<size), uint(32-size)
 	total := 0
 	for n, list := range all {
 		if n != 4 {
 			total += len(list)
 		}
 	}
-	size = max(6, min(17, bits.Len(uint(total))+4))
-	f.deep, f.deepShift = make([]uint64, 1<<size/64), uint(64-size)
+	size := max(6, min(17, bits.Len(uint(total))+4))
+	f.deep, f.shift = make([]uint64, 1<<size/64), uint(64-size)
 	for n, list := range all {
-		begins := false
 		for i := range list {
 			v := list[i].key | caseless<<32 | caseless
-			switch {
-			case n == 2:
-				h := pair(uint32(v))
-				f.pairs[h>>6] |= 1 << (h & 63)
-			case n == 3:
-				f.first[f.hash(uint32(v))] = 1<<16 - 1
-			case n == 4:
-				f.first[f.hash(uint32(v))] |= 1 << fourth(uint32(v))
+			third, fourth := ^uint64(0), ^uint64(0)
+			if n >= 3 {
+				third = 1 << (v >> 16 & 31)
+			}
+			if n >= 4 {
+				fourth = 1 << (v >> 24 & 31)
+			}
+			if n >= 2 && (n <= 4) {
+				f.first[two(v)] |= third&(1<<32-1) | fourth<<32
 			}
 			if n == deepest || list[i].literal >= 0 {
-				begins = true
-				h := f.hash64(v << (64 - 8*n))
+				h := f.hash(v << (64 - 8*n))
 				f.deep[h>>6] |= 1 << (h & 63)
 			}
-		}
-		if begins {
-			f.lengths = append(f.lengths, uint(64-8*n))
 		}
 	}
 }
 
-func (f *finder) hash64(v uint64) uint64 { return v * 0x9E3779B97F4A7C15 >> (f.deepShift & 63) }
+func (f *finder) hash(v uint64) uint64 { return v * 0x9E3779B97F4A7C15 >> (f.shift & 63) }
 
-// hash is of three bytes, fourth of the one above them, pair of two.
-func (f *finder) hash(v uint32) uint32 { return v << 8 * hashing >> (f.shift & 31) }
-func fourth(v uint32) uint32           { return (v>>24 ^ v>>28) & 15 }
-func pair(v uint32) uint32             { return v << 16 * hashing >> (32 - pairBits) }
+// two are the low five bits of the two lowest bytes.
+func two(v uint64) uint64 { return v&31 | v>>3&(31<<5) }
 
 // columns numbers the bytes that literals and their spellings consist of, and
 // returns the byte of each column, a letter in lower case.
@@ -429,19 +416,16 @@ func (f *finder) scan(text string, sc *scratch) {
 func (f *finder) sift(text string, i, stop int, sc *scratch) (n int) {
 	passed := &sc.passed
 	for ; i < stop; i++ {
-		v := uint32(word64(text[i:i+8])) | caseless
-		h := pair(v)
+		v := word64(text[i : i+8])
+		set := f.first[two(v)]
 		passed[n&(block-1)] = int32(i)
-		n += int(uint64(f.first[f.hash(v)]>>fourth(v))&1 | f.pairs[h>>6]>>(h&63)&1)
+		n += int(set >> (v >> 16 & 31) & (set >> 32 >> (v >> 24 & 31)) & 1)
 	}
 	m := 0
 	for _, at := range passed[:n] {
 		v := word64(text[at:at+8]) | caseless<<32 | caseless
-		bit := uint64(0)
-		for _, length := range f.lengths {
-			h := f.hash64(v << (length & 63))
-			bit |= f.deep[h>>6] >> (h & 63)
-		}
+		h6, h5, h4, h3, h2 := f.hash(v<<16), f.hash(v<<24), f.hash(v<<32), f.hash(v<<40), f.hash(v<<48)
+		bit := f.deep[h6>>6]>>(h6&63) | f.deep[h5>>6]>>(h5&63) | f.deep[h4>>6]>>(h4&63) | f.deep[h3>>6]>>(h3&63) | f.deep[h2>>6]>>(h2&63)
 		passed[m&(block-1)] = at
 		m += int(bit & 1)
 	}

@@ -200,8 +200,8 @@ func runes(list []rune) needs {
 		}
 		n.exact = append(n.exact, string(fold(r)))
 		n.strict = append(n.strict, string(r))
-		for _, f := range orbit(r) {
-			n.closed = n.closed && slices.Contains(list, f)
+		for f := unicode.SimpleFold(r); f != r && n.closed; f = unicode.SimpleFold(f) {
+			n.closed = slices.Contains(list, f)
 		}
 	}
 	slices.Sort(n.exact)

@@ -21,8 +21,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -77,13 +79,12 @@ func Compile(patterns []string, quiet ...int) (*Set, error) {
 	var users [][2]int32
 	var lone, heavy []int
 	var errs []error
-	for i, expr := range patterns {
-		p, err := compile(expr)
-		if err != nil {
-			errs = append(errs, &Error{i, err})
+	faults := s.compile(patterns)
+	for i, p := range s.patterns {
+		if faults[i] != nil {
+			errs = append(errs, &Error{i, faults[i]})
 			continue
 		}
-		s.patterns[i] = p
 		p.first = len(s.owners)
 		for range max(1, len(p.branches)) {
 			s.owners = append(s.owners, int32(i))
@@ -167,6 +168,23 @@ func (s *Set) index(users [][2]int32) {
 		s.users[at[u[0]]] = u[1]
 		at[u[0]]++
 	}
+}
+
+// compile compiles each pattern for itself, on all processors, and returns the
+// error of each.
+func (s *Set) compile(patterns []string) []error {
+	faults := make([]error, len(patterns))
+	var next atomic.Int32
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 1+len(patterns)/16) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(patterns); i = int(next.Add(1)) - 1 {
+				s.patterns[i], faults[i] = compile(patterns[i])
+			}
+		})
+	}
+	all.Wait()
+	return faults
 }
 
 // compile checks one pattern and derives its literals.
@@ -293,7 +311,7 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 		anchor := &b.needs[k]
 		places := sc.gather(anchor, number(n, k), text)
 		if !many && anchor.proof != nil {
-			at, v := s.prove(b, n, k, text, places, &spent, sc)
+			at, v := s.prove(b, n, k, p.heavy, text, places, &spent, sc)
 			if v == no {
 				continue
 			}
@@ -355,8 +373,11 @@ func (s *Set) confirm(p *pattern, text string, sc *scratch) (start, end int, ok 
 
 // prove looks for a match of a branch around the places of a literal, all of
 // which are known, and returns the place that has one.
-func (s *Set) prove(b *branch, n, k int, text string, places []place, spent *int, sc *scratch) (place, verdict) {
+func (s *Set) prove(b *branch, n, k int, heavy bool, text string, places []place, spent *int, sc *scratch) (place, verdict) {
 	limit := 2*len(text) + 1000
+	if heavy {
+		limit = min(limit, heavyBytes)
+	}
 	if p := b.span; p != nil && (k == p.first || k == p.second) {
 		other := p.first + p.second - k
 		if _, many := sc.count(number(n, other)); !many {

@@ -418,19 +418,31 @@ func TestManyPlaces(t *testing.T) {
 	}
 }
 
-// TestHeavyLimit proves that a heavy pattern is tried on so much of a text and
-// no more, and a light one on all of it.
-func TestHeavyLimit(t *testing.T) {
-	s := set(t, `heir[^!]{0,9}[^!]*gold`, `heir[^!]*gold`)
+// TestHeavy proves that a heavy pattern is found on all of a text, as a light
+// one is, and that one that only RE2 can run is tried on so much and no more.
+func TestHeavy(t *testing.T) {
+	s := set(t, `heir[^!]{0,9}[^!]*gold`, `heir[^!]*gold`, `heir(?:[^!]{0,110}x?){9}[^!]*gold`)
+	if assemble(newSearch(flat(parse(t, `heir(?:[^!]{0,110}x?){9}[^!]*gold`), nil)).factors, false) != nil {
+		t.Fatal("the third pattern has a program: choose another")
+	}
 	for _, c := range []struct {
 		gap  int
 		want []int
-	}{{heavyBytes - 100, []int{0, 1}}, {2 * heavyBytes, []int{1}}} {
+	}{{heavyBytes - 100, []int{0, 1, 2}}, {2 * heavyBytes, []int{0, 1}}} {
 		text := "An heir" + strings.Repeat(" ab", c.gap/3) + " gold!"
 		if got := scan(t, s, text); !slices.Equal(got, c.want) {
 			t.Errorf("across %d bytes: %v, want %v", c.gap, got, c.want)
 		}
 	}
+}
+
+func parse(t testing.TB, expr string) *syntax.Regexp {
+	t.Helper()
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
 }
 
 func BenchmarkScan(b *testing.B) {

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"regexp/syntax"
 	"sync"
 
 	re2 "github.com/wasilibs/go-re2"
@@ -11,27 +12,55 @@ import (
 // after a Set found that there is one. It is compiled on first use; it is
 // immutable and safe for any number of goroutines.
 type Pattern struct {
-	expr string
-	once sync.Once
-	re   *re2.Regexp
-	err  error
+	expr  string
+	once  sync.Once
+	re    *re2.Regexp
+	tests sync.Once
+	test  *engine
+	err   error
 }
 
-// NewPattern returns the pattern; a fault in it is reported by Err.
+// NewPattern returns the pattern; whether RE2 takes it, Err tells.
 func NewPattern(expr string) *Pattern { return &Pattern{expr: expr} }
 
-// Err compiles the pattern and returns why RE2 refuses it, nil if it does not.
+// Err returns why the pattern is refused, nil if it is not.
 func (p *Pattern) Err() error {
-	p.once.Do(func() { p.re, p.err = re2.Compile(p.expr) })
+	p.tests.Do(func() {
+		var tree *syntax.Regexp
+		if tree, p.err = syntax.Parse(p.expr, syntax.Perl); p.err == nil {
+			p.test, p.err = newEngine(p.expr, tree, measure(tree).heavy)
+		}
+	})
 	return p.err
+}
+
+// Holds tells whether the pattern occurs in a text. Its memory is bounded also
+// for heavy patterns.
+func (p *Pattern) Holds(text string) bool {
+	if p.Err() != nil {
+		return false
+	}
+	_, _, ok := p.test.find(text)
+	return ok
+}
+
+// compiled returns the pattern ready to tell places, nil if RE2 refuses it.
+func (p *Pattern) compiled() *re2.Regexp {
+	p.once.Do(func() {
+		if re, err := re2.Compile(p.expr); err == nil {
+			p.re = re
+		}
+	})
+	return p.re
 }
 
 // Find returns where the leftmost match begins and ends.
 func (p *Pattern) Find(text string) (start, end int, ok bool) {
-	if p.Err() != nil {
+	re := p.compiled()
+	if re == nil {
 		return 0, 0, false
 	}
-	if loc := p.re.FindStringIndex(text); loc != nil {
+	if loc := re.FindStringIndex(text); loc != nil {
 		return loc[0], loc[1], true
 	}
 	return 0, 0, false
@@ -39,8 +68,9 @@ func (p *Pattern) Find(text string) (start, end int, ok bool) {
 
 // Count returns how many matches that do not overlap there are, at most limit.
 func (p *Pattern) Count(text string, limit int) int {
-	if limit <= 0 || p.Err() != nil {
+	re := p.compiled()
+	if limit <= 0 || re == nil {
 		return 0
 	}
-	return len(p.re.FindAllStringIndex(text, limit))
+	return len(re.FindAllStringIndex(text, limit))
 }
