@@ -29,7 +29,6 @@ import (
 	"strings"
 
 	"spamcatcher/engine"
-	"spamcatcher/engine/message"
 )
 
 // The symbols of a Model.
@@ -204,14 +203,4 @@ func bounded(x, limit, goodLimit float64) float64 {
 		limit = goodLimit
 	}
 	return limit * math.Tanh(x/limit)
-}
-
-// Evidence returns what the model finds in a message, as a log-odds to be
-// added to other evidence.
-func (m *Model) Evidence(msg *message.Message) float64 {
-	f := extract(msg)
-	defer f.release()
-	text, _ := m.judgeText(f)
-	words, _ := m.judgeWords(f)
-	return m.fusion.bias + m.fusion.text*text + m.fusion.words*words
 }

@@ -64,6 +64,15 @@ func strengths(tb testing.TB, m *Model, msg *message.Message) map[string]float64
 	return found
 }
 
+// evidence is what the model adds to a message's log-odds.
+func (m *Model) evidence(msg *message.Message) float64 {
+	f := extract(msg)
+	defer f.release()
+	text, _ := m.judgeText(f)
+	words, _ := m.judgeWords(f)
+	return m.fusion.bias + m.fusion.text*text + m.fusion.words*words
+}
+
 func TestModelTellsClassesApart(t *testing.T) {
 	m := compiled(t, trained(t, nil, 60, 60))
 	for n := 100; n < 120; n++ {
@@ -168,8 +177,8 @@ func TestSiteOutweighsBase(t *testing.T) {
 		return compiled(t, tr)
 	}
 	msg := parse("new", sentence(true, 500))
-	before := base.Evidence(msg)
-	few, many := learn(5).Evidence(msg), learn(100).Evidence(msg)
+	before := base.evidence(msg)
+	few, many := learn(5).evidence(msg), learn(100).evidence(msg)
 	if !(before > 0 && few < before && many < few && many < 0) {
 		t.Errorf("evidence %+.2f by the base, %+.2f after 10 lessons that say the contrary, %+.2f after 200", before, few, many)
 	}
@@ -229,7 +238,7 @@ func TestAnchors(t *testing.T) {
 			tr.Learn(parse(fmt.Sprint("s", n), "newsletter with offers and savings "+sentence(true, n)), true, -1)
 			tr.Learn(parse(fmt.Sprint("h", n), sentence(false, n)), false, -1)
 		}
-		return compiled(t, tr).Evidence(parse("digest 99", "quarterly newsletter with offers and savings "+sentence(false, 99)))
+		return compiled(t, tr).evidence(parse("digest 99", "quarterly newsletter with offers and savings "+sentence(false, 99)))
 	}
 	with, without := judge(anchors.Lessons()), judge(NewTrainer(nil).Lessons())
 	if !(with < without-0.1) {
@@ -258,8 +267,8 @@ func TestEmbedded(t *testing.T) {
 	if tr := NewTrainer(m); len(tr.anchors) < 200 {
 		t.Errorf("%d anchors in the binary", len(tr.anchors))
 	}
-	spam := m.Evidence(parse("URGENT business proposal", "I am the attorney of a late client who left the sum of 8.5 million dollars in our bank. Kindly send your full name and telephone number to claim it."))
-	ham := m.Evidence(parse("Re: build fails on arm64", "Thanks for the patch. I applied it and the test suite passes now; will push it to master tomorrow.\n\nOn Monday you wrote:\n> does this fix it?"))
+	spam := m.evidence(parse("URGENT business proposal", "I am the attorney of a late client who left the sum of 8.5 million dollars in our bank. Kindly send your full name and telephone number to claim it."))
+	ham := m.evidence(parse("Re: build fails on arm64", "Thanks for the patch. I applied it and the test suite passes now; will push it to master tomorrow.\n\nOn Monday you wrote:\n> does this fix it?"))
 	if !(spam > ham+2) {
 		t.Errorf("evidence %+.2f for an advance fee fraud, %+.2f for an answer about a patch", spam, ham)
 	}

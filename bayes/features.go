@@ -243,7 +243,11 @@ var wordByte = func() (set [utf8.RuneSelf]bool) {
 }()
 
 func (f *features) addWord(field, w string) {
-	w = strings.TrimRight(w, "'-.")
+	end := len(w)
+	for end > 0 && (w[end-1] == '.' || w[end-1] == '-' || w[end-1] == '\'') {
+		end--
+	}
+	w = w[:end]
 	if len(w) > 1 && len(w) <= maxWord {
 		f.addPair(field, w)
 	}
@@ -285,23 +289,21 @@ func unspaced(r rune) bool {
 // squeeze appends up to limit bytes of text with every run of white space and
 // control characters as one space.
 func squeeze(out []byte, text string, limit int) []byte {
-	space := true
-	for i := range len(text) {
-		c := text[i]
-		if c <= ' ' {
-			if !space {
-				out = append(out, ' ')
-			}
-			space = true
-		} else {
-			out = append(out, c)
-			space = false
+	for i := 0; i < len(text) && len(out) < limit; {
+		begin := i
+		for i < len(text) && text[i] <= ' ' {
+			i++
 		}
-		if len(out) >= limit {
-			break
+		if i > begin && len(out) > 0 && out[len(out)-1] != ' ' {
+			out = append(out, ' ')
 		}
+		begin = i
+		for i < len(text) && text[i] > ' ' && i-begin < limit {
+			i++
+		}
+		out = append(out, text[begin:i]...)
 	}
-	return out
+	return out[:min(len(out), limit)]
 }
 
 // parts returns the buckets of the grams, each list sorted: those of the

@@ -173,7 +173,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(magic + "{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if m, err := Read(data); err == nil {
-			m.Evidence(parse("subject", "text"))
+			m.evidence(parse("subject", "text"))
 		}
 	})
 }
