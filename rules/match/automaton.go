@@ -65,8 +65,9 @@ type workshop struct {
 
 // A yard is what the automata of a set share.
 type yard struct {
-	total atomic.Int64 // bytes of states
-	shops sync.Pool    // of *workshop
+	total  atomic.Int64 // bytes of states
+	shops  sync.Pool    // of *workshop
+	shapes shapeCache
 }
 
 func (y *yard) workshop() *workshop {

@@ -17,7 +17,7 @@ import (
 func automata(t testing.TB, expr string, y *yard) (search, back *automaton) {
 	t.Helper()
 	factors := flat(parse(t, expr), nil)
-	f, b := assemble(factors, false), assemble(factors, true)
+	f, b := assemble(factors, false, &y.shapes), assemble(factors, true, &y.shapes)
 	if f == nil || b == nil {
 		return nil, nil
 	}

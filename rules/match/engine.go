@@ -26,7 +26,8 @@ const (
 	// pack one after the other.
 	fewBytes = 2 << 10
 	// largeProgram is the estimated number of instructions from which a
-	// pattern is compiled at once, to be refused if it is too large.
+	// pattern that has no program of ours is compiled at once, to be refused if
+	// it is too large.
 	largeProgram = 16 << 10
 )
 
@@ -51,7 +52,7 @@ type engine struct {
 // newEngine prepares an engine for a pattern and its syntax tree.
 func newEngine(expr string, tree *syntax.Regexp, heavy bool) (*engine, error) {
 	e := &engine{expr: expr, heavy: heavy, slow: fallback(expr)}
-	if foreign(expr) || instructions(tree) > largeProgram {
+	if foreign(expr) || instructions(tree) > largeProgram && assemble([]*syntax.Regexp{tree}, false, &shapeCache{}) == nil {
 		e.once.Do(e.compile)
 	}
 	return e, e.err

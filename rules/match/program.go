@@ -45,7 +45,7 @@ type node struct {
 }
 
 // maxNodes bounds a program. Patterns that need more are left to RE2.
-const maxNodes = 6000
+const maxNodes = 12000
 
 // takes says whether a set has a class of bytes.
 func (p *program) takes(set uint16, class uint32) bool {
@@ -56,17 +56,14 @@ func (p *program) takes(set uint16, class uint32) bool {
 type assembler struct {
 	program
 	backward bool
+	shapes   *shapeCache
 	bytes256 [][4]uint64 // the sets, of bytes
-	tails    []tail      // within one class of characters
 	full     bool
 }
 
-// tail is a node that takes a byte of a set.
-type tail struct{ set, next, node int32 }
-
 // assemble compiles a concatenation, nil if it takes too many nodes.
-func assemble(factors []*syntax.Regexp, backward bool) *program {
-	a := &assembler{backward: backward}
+func assemble(factors []*syntax.Regexp, backward bool, shapes *shapeCache) *program {
+	a := &assembler{backward: backward, shapes: shapes}
 	a.nodes = make([]node, 0, 64)
 	a.start = a.sequence(factors, a.node(node{op: opMatch}))
 	if a.full {
@@ -216,74 +213,68 @@ func (a *assembler) runes(ranges []rune, next int32) int32 {
 	if len(rest) == 0 {
 		return a.take(ascii, next)
 	}
-	a.tails = a.tails[:0]
-	var buf [8]lead
-	leads := buf[:0]
-	for i := 0; i < len(rest); i += 2 {
-		leads = a.encoded(rest[i], rest[i+1], next, leads)
-	}
-	if len(leads) > 1 {
-		slices.SortStableFunc(leads, func(x, y lead) int { return int(x.next - y.next) })
-	}
 	at := int32(-1)
 	if ascii != [4]uint64{} {
 		at = a.take(ascii, next)
 	}
-	for i := 0; i < len(leads); {
-		set, then := [4]uint64{}, leads[i].next
-		for ; i < len(leads) && leads[i].next == then; i++ {
-			set = joined(set, leads[i].set)
+	all := a.shapes.get(rest, a.backward)
+	planted := make([]int32, len(all.steps))
+	for id := range all.steps { // those that others lead to come first
+		n := int32(-1)
+		if id == len(all.steps)-1 {
+			n = at
 		}
-		n := a.take(set, then)
-		if at >= 0 {
-			n = a.fork(n, at)
+		for _, x := range all.steps[id] {
+			to := next
+			if x.next != done {
+				to = planted[x.next]
+			}
+			if taken := a.take(x.set, to); n < 0 {
+				n = taken
+			} else {
+				n = a.fork(taken, n)
+			}
 		}
-		at = n
+		planted[id] = n
 	}
-	return at
+	return planted[len(planted)-1]
 }
 
-// lead is the first byte that is read of an encoding, and what follows.
-type lead struct {
-	set  [4]uint64
-	next int32
-}
-
-// encoded adds the encodings of a range beyond ASCII. Like RE2 it takes for
-// all of it whatever looks like an encoding.
-func (a *assembler) encoded(lo, hi rune, next int32, leads []lead) []lead {
+// encoded adds the encodings of a range beyond ASCII, as ranges of bytes. Like
+// RE2 it takes for all of it whatever looks like an encoding.
+func encoded(lo, hi rune, list [][][2]byte) [][][2]byte {
 	if lo > hi {
-		return leads
+		return list
 	}
 	if lo == utf8.RuneSelf && hi == unicode.MaxRune {
 		for n, first := range [3][2]byte{{0xC2, 0xDF}, {0xE0, 0xEF}, {0xF0, 0xF4}} {
-			list := [4][2]byte{first, {0x80, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}}
-			leads = a.bytes(list[:n+2], next, leads)
+			sequence := [4][2]byte{first, {0x80, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}}
+			list = append(list, sequence[:n+2])
 		}
-		return leads
+		return list
 	}
-	for _, most := range []rune{0x7F, 0x7FF, 0xFFFF} {
+	for _, most := range [3]rune{0x7F, 0x7FF, 0xFFFF} {
 		if lo <= most && most < hi {
-			return a.encoded(most+1, hi, next, a.encoded(lo, most, next, leads))
+			return encoded(most+1, hi, encoded(lo, most, list))
 		}
 	}
 	for i := 1; i < utf8.UTFMax; i++ {
 		m := rune(1)<<(6*i) - 1 // the last i bytes
 		if lo&^m != hi&^m {
 			if lo&m != 0 {
-				return a.encoded((lo|m)+1, hi, next, a.encoded(lo, lo|m, next, leads))
+				return encoded((lo|m)+1, hi, encoded(lo, lo|m, list))
 			}
 			if hi&m != m {
-				return a.encoded(hi&^m, hi, next, a.encoded(lo, hi&^m-1, next, leads))
+				return encoded(hi&^m, hi, encoded(lo, hi&^m-1, list))
 			}
 		}
 	}
 	from, to := encode(lo), encode(hi)
-	list := make([][2]byte, len(from))
-	for i := range list {
-		list[i] = [2]byte{from[i], to[i]}
+	sequence := make([][2]byte, len(from))
+	for i := range sequence {
+		sequence[i] = [2]byte{from[i], to[i]}
 	}
-	return a.bytes(list, next, leads)
+	return append(list, sequence)
 }
 
 // encode is utf8.AppendRune that takes surrogates too.
@@ -295,23 +286,6 @@ func encode(r rune) []byte {
 		return []byte{0xE0 | byte(r>>12), 0x80 | byte(r>>6&0x3F), 0x80 | byte(r&0x3F)}
 	}
 	return []byte{0xF0 | byte(r>>18), 0x80 | byte(r>>12&0x3F), 0x80 | byte(r>>6&0x3F), 0x80 | byte(r&0x3F)}
-}
-
-// bytes adds one sequence of ranges of bytes, in the order of the text.
-func (a *assembler) bytes(list [][2]byte, next int32, leads []lead) []lead {
-	if a.backward {
-		slices.Reverse(list)
-	}
-	for i := len(list) - 1; i > 0; i-- {
-		set := a.set(between(list[i]))
-		k := slices.IndexFunc(a.tails, func(t tail) bool { return t.set == set && t.next == next })
-		if k < 0 {
-			k = len(a.tails)
-			a.tails = append(a.tails, tail{set, next, a.node(node{op: opSet, set: uint16(set), out: uint16(next)})})
-		}
-		next = a.tails[k].node
-	}
-	return append(leads, lead{between(list[0]), next})
 }
 
 func between(r [2]byte) (set [4]uint64) {

@@ -237,7 +237,7 @@ func (h *half) holds(text string, at int, y *yard) (verdict, int) {
 		return no, 1
 	}
 	h.once.Do(func() {
-		if p := assemble(h.factors, h.backward); p != nil {
+		if p := assemble(h.factors, h.backward, &y.shapes); p != nil {
 			h.run = &automaton{program: p, floating: h.floating, yard: y}
 			if !h.floating {
 				h.opening = p.opening()

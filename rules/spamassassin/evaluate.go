@@ -228,7 +228,7 @@ func (ru *rule) inBlock(m *mail, block *textBlock, list []string, start, end, li
 			if start == end {
 				start, end, _ = ru.lineFind.Find(block.text)
 			}
-			if start < end && block.within(list, start, end) {
+			if start < end && block.within(start, end) {
 				return 1
 			}
 		}

@@ -76,10 +76,10 @@ func parseMessage(raw string) *parsed {
 // top parses a message or an attached one. whole is nil for the latter.
 func (p *parsed) top(raw string, depth int, whole *parsed) *entity {
 	e := &entity{leaf: true}
-	lines := splitLines(raw)
-	if len(lines) == 0 {
-		lines = []string{"\n"}
+	if raw == "" {
+		raw = "\n"
 	}
+	lines := splitLines(raw)
 	from := 0
 	if isMailboxLine(lines[0]) {
 		from = 1

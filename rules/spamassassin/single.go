@@ -242,12 +242,8 @@ func (b *textBlock) segment(at int) int {
 	return min(i, len(b.ends)-1)
 }
 
-// within says whether a place lies in one segment; a line end that the segment
-// does not have is none of its bytes.
-func (b *textBlock) within(list []string, start, end int) bool {
-	lo := b.segment(start)
-	if end > b.ends[lo] {
-		return false
-	}
-	return end < b.ends[lo] || strings.HasSuffix(list[b.first+lo], "\n")
+// within says whether a place lies in one segment, before its end: what an
+// assertion at the very end of a segment sees is the next one.
+func (b *textBlock) within(start, end int) bool {
+	return end < b.ends[b.segment(start)]
 }
