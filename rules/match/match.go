@@ -8,13 +8,18 @@
 // found:
 //
 //   - One that lacks another of its literals is left.
-//   - One that consists of literals alone is decided by them.
-//   - What remains is tried by RE2, which takes time linear in the text, and
-//     only on the stretches that a match around the rarest literal can reach
-//     and in which the other literals are.
+//   - One that consists of literals alone is decided by them, and one of two
+//     literals with a simple gap between them nearly so.
+//   - Of what remains, the part before the rarest literal is run backward from
+//     its places, the part behind it forward, by automata whose states are
+//     built when a text first needs them.
+//   - RE2 finds the extent of a match that is to be shown, and decides what
+//     would take too much otherwise: a literal that stands everywhere, a
+//     program that is too large.
 //
 // Patterns with an alternative that needs no literal are tried on every text,
-// several in one pass.
+// on a long one several in one pass. Everything takes time linear in the text,
+// and no answer depends on what was read before.
 package match
 
 import (
@@ -229,8 +234,9 @@ func (s *Set) Len() int { return len(s.patterns) }
 //
 // Its time is linear in the text. A pattern is heavy when it has a repetition
 // counted higher than 8, as in .{0,40}; hostile texts make it cost a
-// microsecond a byte, so that it is tried on heavyBytes bytes in all, around the
-// first places of its literals.
+// microsecond a byte. Around the places of its literals automata read
+// heavyBytes bytes in all; where that does not decide, and where RE2 must do
+// their work, that is tried on so much.
 func (s *Set) Scan(text string, emit func(id, start, end int)) {
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)

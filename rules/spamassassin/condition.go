@@ -62,7 +62,7 @@ func (r *reader) condition(key, text string) bool {
 		r.fault("", fmt.Sprintf("if: %v", err))
 		return false
 	}
-	answer := e.eval(func(int) float64 { return 0 }) != 0
+	answer := e.ready().eval(nil) != 0
 	r.answers[text] = answer
 	return answer
 }

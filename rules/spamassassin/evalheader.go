@@ -123,7 +123,11 @@ func (m *mail) gated() bool {
 // hotmail: a trace field names Hotmail and none of its ways is there; or the
 // sender is of Hotmail and no trace field names it.
 func (m *mail) hotmail() (forged, missing bool) {
-	r := spaced(m.one("received"))
+	r := m.one("received")
+	if !strings.Contains(r, "hotmail.com") && !endsInDomain(m.one("From:addr"), "hotmail.com") {
+		return false, false
+	}
+	r = spaced(r)
 	if strings.Contains(r, "from mail pickup service by hotmail.com with Microsoft SMTPSVC;") || m.msnGroups() || m.gated() {
 		return false, false
 	}
@@ -286,6 +290,9 @@ func toInSubject(m *mail, how string) bool {
 		return wordIn(strings.ToLower(s), strings.ToLower(to))
 	case "user":
 		user, _, _ := strings.Cut(to, "@")
+		if !strings.Contains(strings.ToLower(s), strings.ToLower(user)) {
+			return false
+		}
 		q := regexp.QuoteMeta(user)
 		re, err := regexp.Compile(`(?i)^(?:(?:re|fw):\s*(?:\w+\s+)?` + q + `\n?$|(?-i:` + q + `)\s*[,:;!?-](?:\n?$|\s)|` + q + `\n?$|,\s*` + q + `[,:;!?-]\n?$)`)
 		return err == nil && re.MatchString(s)

@@ -38,7 +38,8 @@ func comparison(text string) (func(v float64) bool, error) {
 	if bad {
 		return nil, fmt.Errorf("%q is no comparison", clip(text, 20))
 	}
-	return func(v float64) bool { return e.eval(func(int) float64 { return v }) != 0 }, nil
+	e.ready()
+	return func(v float64) bool { return e.eval([]float64{v}) != 0 }, nil
 }
 
 func htmlTagBalance(_ *compiled, args []string) (evalCall, error) {

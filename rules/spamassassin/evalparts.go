@@ -227,7 +227,7 @@ func (m *mail) uppercase() float64 {
 	}
 	length, lower, upper := 0, 0, 0
 	for _, line := range m.body() {
-		if len(strings.Fields(line)) < 2 || base64Lines.MatchString(line) {
+		if !twoWords(line) || strings.IndexByte(line, ' ') >= 60 && base64Lines.MatchString(line) {
 			continue
 		}
 		if strings.Contains(line, "\x1b$B") {
@@ -247,6 +247,12 @@ func (m *mail) uppercase() float64 {
 		return 0
 	}
 	return float64(upper) / float64(upper+lower) * 100
+}
+
+// twoWords says whether white space stands between two words.
+func twoWords(s string) bool {
+	s = strings.Trim(s, white)
+	return strings.ContainsAny(s, white)
 }
 
 func charsetInLine(s string) string {

@@ -31,7 +31,6 @@ func (s *compiled) evaluate(em *engine.Mail) *result {
 }
 
 func (s *compiled) runMetas(ids []int, r *result) {
-	value := func(id int) float64 { return r.value[id] }
 	for _, id := range ids {
 		ru := s.rules[id]
 		if ru.blocked {
@@ -46,7 +45,7 @@ func (s *compiled) runMetas(ids []int, r *result) {
 			r.open[id] = true
 			continue
 		}
-		v := ru.expr.eval(value)
+		v := ru.expr.eval(r.value)
 		if v == 0 {
 			continue
 		}

@@ -11,70 +11,84 @@ import (
 // true is 0.
 type expr struct {
 	op   string // "n" number, "v" variable, "f" function, else the operator
+	code byte   // the same as a number, set by ready
 	num  float64
 	name string
 	id   int // of a variable, set when the expression is bound
 	args []*expr
 }
 
-func (e *expr) eval(value func(id int) float64) float64 {
-	switch e.op {
-	case "n":
+// codes number the operators, so that evaluating compares no texts.
+var codes = map[string]byte{"n": 1, "v": 2, "!": 3, "neg": 4, "&&": 5, "||": 6, "?": 7, "f": 8, "+": 9, "-": 10, "*": 11, "/": 12,
+	"<": 13, "<=": 14, ">": 15, ">=": 16, "==": 17, "!=": 18, "^": 19, "&": 20, "|": 21}
+
+// ready numbers the operators of an expression that is to be evaluated.
+func (e *expr) ready() *expr {
+	e.code = codes[e.op]
+	for _, arg := range e.args {
+		arg.ready()
+	}
+	return e
+}
+
+func (e *expr) eval(values []float64) float64 {
+	switch e.code {
+	case 1:
 		return e.num
-	case "v":
-		return value(e.id)
-	case "!":
-		return truth(e.args[0].eval(value) == 0)
-	case "neg":
-		return -e.args[0].eval(value)
-	case "&&":
-		if v := e.args[0].eval(value); v == 0 {
+	case 2:
+		return values[e.id]
+	case 3:
+		return truth(e.args[0].eval(values) == 0)
+	case 4:
+		return -e.args[0].eval(values)
+	case 5:
+		if v := e.args[0].eval(values); v == 0 {
 			return v
 		}
-		return e.args[1].eval(value)
-	case "||":
-		if v := e.args[0].eval(value); v != 0 {
+		return e.args[1].eval(values)
+	case 6:
+		if v := e.args[0].eval(values); v != 0 {
 			return v
 		}
-		return e.args[1].eval(value)
-	case "?":
-		if e.args[0].eval(value) != 0 {
-			return e.args[1].eval(value)
+		return e.args[1].eval(values)
+	case 7:
+		if e.args[0].eval(values) != 0 {
+			return e.args[1].eval(values)
 		}
-		return e.args[2].eval(value)
-	case "f":
+		return e.args[2].eval(values)
+	case 8:
 		return 0
 	}
-	a, b := e.args[0].eval(value), e.args[1].eval(value)
-	switch e.op {
-	case "+":
+	a, b := e.args[0].eval(values), e.args[1].eval(values)
+	switch e.code {
+	case 9:
 		return a + b
-	case "-":
+	case 10:
 		return a - b
-	case "*":
+	case 11:
 		return a * b
-	case "/":
+	case 12:
 		if b == 0 {
 			return 0
 		}
 		return a / b
-	case "<":
+	case 13:
 		return truth(a < b)
-	case "<=":
+	case 14:
 		return truth(a <= b)
-	case ">":
+	case 15:
 		return truth(a > b)
-	case ">=":
+	case 16:
 		return truth(a >= b)
-	case "==":
+	case 17:
 		return truth(a == b)
-	case "!=":
+	case 18:
 		return truth(a != b)
-	case "^":
+	case 19:
 		return float64(uint64(max(a, 0)) ^ uint64(max(b, 0)))
-	case "&":
+	case 20:
 		return float64(uint64(max(a, 0)) & uint64(max(b, 0)))
-	case "|":
+	case 21:
 		return float64(uint64(max(a, 0)) | uint64(max(b, 0)))
 	}
 	return 0

@@ -2,6 +2,7 @@ package spamassassin
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 )
 
@@ -323,16 +324,15 @@ func literalRun(subs []*node, i int) int {
 }
 
 func onlyByte(s byteSet) (byte, bool) {
-	found, n := byte(0), 0
-	for c := range 256 {
-		if s.has(byte(c)) {
-			if n++; n > 1 {
-				return 0, false
-			}
-			found = byte(c)
+	if s.size() != 1 {
+		return 0, false
+	}
+	for i, w := range s {
+		if w != 0 {
+			return byte(i<<6 + bits.TrailingZeros64(w)), true
 		}
 	}
-	return found, n == 1
+	return 0, false
 }
 
 func (e *emitter) literal(subs []*node) {

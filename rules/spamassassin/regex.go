@@ -2,6 +2,7 @@ package spamassassin
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -59,6 +60,13 @@ func (s byteSet) negate() byteSet {
 		s[i] = ^s[i]
 	}
 	return s
+}
+func (s byteSet) size() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
 }
 func (s byteSet) empty() bool { return s == byteSet{} }
 

@@ -394,6 +394,7 @@ func (s *compiled) bind(ru *rule, names []string) {
 		}
 	}
 	walk(ru.expr)
+	ru.expr.ready()
 }
 
 // sumOf turns rules_matching(GLOB) into the sum of the rules it names.

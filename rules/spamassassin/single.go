@@ -20,6 +20,7 @@ type single struct {
 	start    *match.Pattern // where one may begin, in the rest of a text
 	program  func() *program
 	one      *byteSet // the whole pattern is one byte of this set
+	first    *byteSet // what a match begins with, where that is few bytes
 	lineSafe bool     // matches never reach over a line end
 	vague    bool     // where the machine says it matches is only a hint
 }
@@ -31,7 +32,40 @@ func newSingle(re *regex) *single {
 	if re.root.op == opSet {
 		s.one = &re.root.set
 	}
+	if set, any := opening(re.root); !any && set.size() <= 4 {
+		s.first = &set
+	}
 	return s
+}
+
+// opening is like firstBytes, and looks through assertions: they take nothing
+// of the text.
+func opening(n *node) (set byteSet, any bool) {
+	switch n.op {
+	case opCat:
+		for _, sub := range n.subs {
+			s, a := opening(sub)
+			set = set.union(s)
+			if !a {
+				return set, false
+			}
+		}
+		return set, true
+	case opGroup, opAtomic:
+		return opening(n.subs[0])
+	case opAlt:
+		for _, sub := range n.subs {
+			s, a := opening(sub)
+			set, any = set.union(s), any || a
+		}
+		return set, any
+	case opRepeat:
+		set, any = opening(n.subs[0])
+		return set, any || n.min == 0
+	case opBackref, opIf:
+		return byteSet{}.negate(), true
+	}
+	return firstBytes(n)
 }
 
 // lineSafe says whether no match holds a line end, and none depends on where
@@ -119,6 +153,20 @@ func (s *single) verify(text, w string, budget *int) bool {
 // where one may begin.
 func (s *single) next(text, w string, from int, budget *int) (start, end int, ok bool) {
 	p := s.program()
+	if s.first != nil {
+		for at := from; at < len(text) && *budget > 0; at++ {
+			if !s.first.has(text[at]) {
+				continue
+			}
+			if end, ok := p.matchAt(text, at, budget); ok {
+				return at, end, true
+			}
+			if p.anchored {
+				break
+			}
+		}
+		return 0, 0, false
+	}
 	plain := len(w) == len(text)
 	loose := s.start.Err() != nil
 	at, wat := from, from
