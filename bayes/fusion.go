@@ -90,7 +90,7 @@ const (
 
 	// hamCost: a good message that is taken for spam is worse than a spam
 	// that comes through.
-	hamCost = 1.7
+	hamCost = 3
 )
 
 // solve returns x with h·x = g by Gaussian elimination; h is positive definite.

@@ -162,7 +162,7 @@ func (t *Trainer) Compile() (*Model, error) {
 	}
 	examples := make([]example, len(list))
 	for i, l := range list {
-		examples[i] = example{other: float64(l.other), spam: l.spam, weight: weights[i]}
+		examples[i] = example{other: float64(l.other), spam: l.spam, weight: min(1, weights[i])}
 	}
 	m.take(fitText(list, weights, start))
 	heldOut(list, weights, start, examples)

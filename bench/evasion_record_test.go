@@ -19,8 +19,8 @@ import (
 )
 
 // floorSlack is by how many messages of a hundred a trick may do worse than
-// in the record: rules and prices move, and one message is no regression.
-const floorSlack = 3
+// in the record: rules and prices move, and two messages of the fifty of our own are no regression.
+const floorSlack = 4
 
 // TestEvasion rewrites spam that is caught by every trick, and fails when
 // markedly fewer are caught than the record says. SPAMCATCHER_EVASION says

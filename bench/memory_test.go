@@ -75,6 +75,9 @@ func resident(t *testing.T) float64 {
 // grows. SPAMCATCHER_MESSAGES says how many (10,000); make memory takes a
 // million and prints the curve.
 func TestMemory(t *testing.T) {
+	if raced {
+		t.Skip("SKIPPED: the race detector takes memory of its own")
+	}
 	total := 10_000
 	if s := os.Getenv("SPAMCATCHER_MESSAGES"); s != "" {
 		var err error

@@ -41,6 +41,7 @@ if [ -z "${PEERS_SKIP:-}" ]; then
   fi
   if [ -z "${PEERS_ONLY_TRAIN:-}" ]; then
     python3 "$measure" train --fresh --peers spamcatcher --labels "$work/dev-train.txt" --out "$work/train"
+    grep -q '"rc": 0' "$work/train/spamcatcher.train.json" || { echo "peers.sh: our own training failed" >&2; exit 1; }
     rm -rf "$work/valid" "$work/cold"
     python3 "$measure" score --peers spamcatcher,rspamd,spamd-compiled,bogofilter --labels "$work/dev-valid.txt" --out "$work/valid"
     python3 "$measure" report --out "$work/valid" --base spamcatcher --md "$work/valid.md"

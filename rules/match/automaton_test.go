@@ -199,6 +199,43 @@ func TestRepeatable(t *testing.T) {
 	}
 }
 
+// TestGaps compares patterns of one literal, a long gap and what has none with
+// RE2, and what is read behind the lengths of a gap with one automaton of all.
+func TestGaps(t *testing.T) {
+	rng := rand.New(rand.NewSource(13))
+	gaps := []string{`.{0,9}`, `.{3,40}`, `[^x\n]*`, `\b.{0,30}`, `.{0,20}\b`, `\B[a-z0-9 ]{1,15}`, `(?s:.*)`, `[^é]{0,12}`}
+	rests := []string{`[0-9]{2}`, `\d`, `x?[0-9]`, `[0-9]+(?: [a-z]+){0,3} [0-9]`, `[^a-z]{2}`, `.{9}[0-9]$`, `é[0-9]?`}
+	hits, tried := 0, 0
+	for _, g := range gaps {
+		for _, r := range rests {
+			for _, expr := range []string{`cash` + g + r, r + g + `cash`} {
+				s, re := set(t, expr), re2.MustCompile(expr)
+				for n := range 60 {
+					var b strings.Builder
+					for range rng.Intn(12) {
+						b.WriteString([]string{"cash", "1", "22", " ", "ab", "x", "é", "\n", "some words", "\xff"}[rng.Intn(10)])
+					}
+					text := b.String()
+					if n == 0 { // longer than what is read behind a gap
+						text = "cash" + strings.Repeat(text+"1 a", gapCost/4) + "cash"
+					}
+					tried++
+					want := re.MatchString(text)
+					if want {
+						hits++
+					}
+					if got := len(scan(t, s, text)) == 1; got != want {
+						t.Fatalf("%q in %q: %v, RE2 says %v", expr, text[:min(len(text), 300)], got, want)
+					}
+				}
+			}
+		}
+	}
+	if hits < tried/20 || hits > tried*19/20 {
+		t.Errorf("%d hits in %d trials prove little", hits, tried)
+	}
+}
+
 func FuzzAutomata(f *testing.F) {
 	f.Add(`(?i)\bnext of kin\b`, "the next of kin")
 	f.Add(`^[^a\x{80}-\x{2000}]{2,}$`, "\u212ai\u017fs")

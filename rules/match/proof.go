@@ -205,7 +205,12 @@ type half struct {
 	op       syntax.Op // of an assertion that is all
 	once     sync.Once
 	opening  *[4]uint64 // what the first byte that is read must be of; nil is not known
-	run      *automaton // nil: it would take too much memory
+	// It may begin with a long gap: then rest is tried behind each length of
+	// it, which takes far fewer states than one automaton of both.
+	gap   *gap
+	rest  *half
+	whole sync.Once  // makes an automaton all the same
+	run   *automaton // nil: it would take too much memory
 }
 
 func newHalf(factors []*syntax.Regexp, backward bool) *half {
@@ -215,8 +220,113 @@ func newHalf(factors []*syntax.Regexp, backward bool) *half {
 	h := &half{factors: factors, backward: backward, op: syntax.OpEmptyMatch}
 	if op := factors[0].Op; len(factors) == 1 && (op == syntax.OpWordBoundary || op == syntax.OpBeginText || op == syntax.OpEndText) {
 		h.op, h.factors = op, nil
+		return h
+	}
+	for n := min(3, len(factors)-1); n > 0; n-- { // the gap and what is asked at its ends
+		near, far := factors[:n], factors[n:]
+		if backward {
+			far, near = factors[:len(factors)-n], factors[len(factors)-n:]
+		}
+		if g, ok := newGap(near); ok && g.most >= longGap {
+			h.gap, h.rest = &g, newHalf(far, backward)
+			break
+		}
 	}
 	return h
+}
+
+const (
+	// longGap is how long a gap is that is not left to an automaton.
+	longGap = 8
+	// gapCost is how many bytes may be read behind the lengths of a gap until
+	// an automaton of all does it in one pass.
+	gapCost = 4 << 10
+)
+
+// across says what holds says for a half that begins with a gap; unknown if
+// that would take too much.
+func (h *half) across(text string, at int, y *yard) (verdict, int) {
+	g, r := h.gap, h.rest
+	r.prepare(y)
+	near, far := g.before, g.after
+	if h.backward {
+		near, far = far, near
+	}
+	if !bounded(near, text, at) {
+		return no, 1
+	}
+	cost := 0
+	for i, count := at, 0; ; count++ {
+		if count >= g.least && r.begins(text, i) && bounded(far, text, i) {
+			v, n := r.holds(text, i, y)
+			if cost += n; v != no {
+				return v, cost
+			}
+		}
+		cost++
+		if cost > gapCost {
+			return unknown, cost
+		}
+		if count == g.most || i == len(text) && !h.backward || i == 0 && h.backward {
+			return no, cost
+		}
+		size := 1
+		c := text[min(i, len(text)-1)]
+		if h.backward {
+			c = text[i-1]
+		}
+		if c >= utf8.RuneSelf {
+			if !g.beyond {
+				return no, cost
+			}
+			var char rune
+			if h.backward {
+				char, size = utf8.DecodeLastRuneInString(text[:i])
+			} else {
+				char, size = utf8.DecodeRuneInString(text[i:])
+			}
+			if char == utf8.RuneError && size == 1 {
+				return unknown, cost // no character: RE2 takes more than these
+			}
+		} else if g.ascii[c>>6]>>(c&63)&1 == 0 {
+			return no, cost
+		}
+		if h.backward {
+			size = -size
+		}
+		i += size
+	}
+}
+
+// prepare makes what is needed to run a half.
+func (h *half) prepare(y *yard) {
+	h.once.Do(func() {
+		if h.gap == nil && h.op == syntax.OpEmptyMatch {
+			h.compile(y)
+			if h.run != nil && !h.floating {
+				h.opening = h.run.opening()
+			}
+		}
+	})
+}
+
+func (h *half) compile(y *yard) {
+	if p := assemble(h.factors, h.backward, &y.shapes); p != nil {
+		h.run = &automaton{program: p, floating: h.floating, yard: y}
+	}
+	h.factors = nil
+}
+
+// begins says whether the first byte that is read at a place is one with which
+// a match can begin.
+func (h *half) begins(text string, at int) bool {
+	if h.opening == nil {
+		return true
+	}
+	if h.backward {
+		at--
+	}
+	return uint(at) < uint(len(text)) && h.opening[text[at]>>6]>>(text[at]&63)&1 != 0
 }
 
 // newSearch looks for a whole pattern.
@@ -236,28 +346,30 @@ func (h *half) holds(text string, at int, y *yard) (verdict, int) {
 		}
 		return no, 1
 	}
-	h.once.Do(func() {
-		if p := assemble(h.factors, h.backward, &y.shapes); p != nil {
-			h.run = &automaton{program: p, floating: h.floating, yard: y}
-			if !h.floating {
-				h.opening = p.opening()
-			}
+	if h.gap != nil {
+		v, cost := h.across(text, at, y)
+		if v != unknown {
+			return v, cost
 		}
-		h.factors = nil
-	})
-	if h.opening != nil {
-		i := at
-		if h.backward {
-			i--
+		h.whole.Do(func() { h.compile(y) })
+		if h.run == nil {
+			return unknown, cost
 		}
-		if uint(i) >= uint(len(text)) || h.opening[text[i]>>6]>>(text[i]&63)&1 == 0 {
-			return no, 1
-		}
+		v, n := h.automaton(text, at)
+		return v, cost + n
 	}
-	switch {
-	case h.run == nil:
+	h.prepare(y)
+	if !h.begins(text, at) {
+		return no, 1
+	}
+	if h.run == nil {
 		return unknown, 0
-	case h.backward:
+	}
+	return h.automaton(text, at)
+}
+
+func (h *half) automaton(text string, at int) (verdict, int) {
+	if h.backward {
 		return h.run.backward(text, at)
 	}
 	return h.run.forward(text, at)

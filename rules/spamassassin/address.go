@@ -104,6 +104,7 @@ func parseMailboxes(s string) []mailbox {
 	s = strings.TrimRight(s, white)
 	s = strings.ReplaceAll(s, `\\`, "")
 	s = withoutGroup(s)
+	whole := s
 	var out []mailbox
 	for len(out) < maxMailboxes && strings.Trim(s, white) != "" {
 		box, n, ok := entry(s)
@@ -125,6 +126,14 @@ func parseMailboxes(s string) []mailbox {
 				out = append(out, mailbox{address: firstAt(s[:n]), hasAddress: true})
 			}
 			s = s[n:]
+		}
+	}
+	if i := strings.IndexByte(whole, '<'); len(out) == 0 && i >= 0 {
+		// The bracket was never closed.
+		if n := looksMail(whole[i+1:]); n > 0 && i+1+n == len(whole) {
+			box := mailbox{address: whole[i+1:], hasAddress: true}
+			box.setPhrase(whole[:i], trim(whole[:i]) != "")
+			out = append(out, box.finish(""))
 		}
 	}
 	return out

@@ -8,9 +8,9 @@ package spamassassin
 
 const (
 	// verifySteps bounds the steps of one attempt at one place.
-	verifySteps = 100000
+	verifySteps = 1500000
 	// totalSteps bounds those of one rule in one mail, mailSteps those of all.
-	totalSteps = 500000
+	totalSteps = 1500000
 	mailSteps  = 3000000
 )
 

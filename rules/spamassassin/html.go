@@ -2,7 +2,6 @@ package spamassassin
 
 import (
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,6 +23,7 @@ type htmlFacts struct {
 type htmlLink struct {
 	types   map[string]bool
 	anchors []string
+	open    [][]byte // anchors while they grow
 }
 
 type style struct {
@@ -42,7 +42,8 @@ type renderer struct {
 	baseFont  int
 	base      string
 	anchor    string
-	title     int
+	titles    [][]byte
+	anchors   [][]byte
 	tags      int
 	elements  int
 	tagsSeen  int
@@ -85,7 +86,7 @@ func setFrom(words string) map[string]bool {
 // something other than ASCII.
 func renderHTML(text string, characters bool) *htmlFacts {
 	f := &htmlFacts{inside: map[string]int{}, numbers: map[string]float64{"html": 1}, texts: map[string][]string{}, links: map[string]*htmlLink{}}
-	r := &renderer{f: f, baseFont: 3, title: -1, wide: characters}
+	r := &renderer{f: f, baseFont: 3, wide: characters}
 	r.styles = []style{{tag: "default", fg: "#000000", bg: "#ffffff", size: 3}}
 	f.numbers["max_size"], f.numbers["min_size"] = 3, 3
 	f.numbers["length"] = float64(countChars(text, characters))
@@ -120,6 +121,10 @@ func countChars(s string, characters bool) int {
 }
 
 func (r *renderer) finish() {
+	r.f.texts["anchor"], r.f.texts["title"] = toStrings(r.anchors), toStrings(r.titles)
+	for _, l := range r.f.links {
+		l.anchors, l.open = toStrings(l.open), nil
+	}
 	n := r.f.numbers
 	n["image_area"] = float64(r.area)
 	if r.tags > 0 {
@@ -264,8 +269,8 @@ func (r *renderer) text(s string) {
 	if f.inside["a"] > 0 {
 		r.toAnchor(s)
 	}
-	if f.inside["title"] > 0 && r.title >= 0 {
-		f.texts["title"][r.title] += s
+	if f.inside["title"] > 0 {
+		r.titles = appendLast(r.titles, s)
 	}
 	hidden := false
 	if !blank(s) {
@@ -313,28 +318,31 @@ func (r *renderer) hair(prev, s string) {
 	r.backhair[[2]int{a, b}] = true
 }
 
-func (r *renderer) toAnchor(s string) {
-	if l := r.f.links[r.anchor]; l != nil && len(l.anchors) > 0 {
-		l.anchors[len(l.anchors)-1] += s
-	} else {
-		r.link(r.anchor).anchors = []string{s}
+// appendLast appends to the last of several texts.
+func appendLast(list [][]byte, s string) [][]byte {
+	if len(list) == 0 {
+		list = append(list, nil)
 	}
-	a := r.f.texts["anchor"]
-	if len(a) == 0 {
-		r.f.texts["anchor"] = []string{s}
-	} else {
-		a[len(a)-1] += s
-	}
+	n := len(list) - 1
+	list[n] = append(list[n], s...)
+	return list
 }
 
-func (r *renderer) link(uri string) *htmlLink {
-	l := r.f.links[uri]
-	if l == nil {
-		l = &htmlLink{types: map[string]bool{}}
-		r.f.links[uri] = l
-		r.f.order = append(r.f.order, uri)
+func toStrings(list [][]byte) []string {
+	if len(list) == 0 {
+		return nil
 	}
-	return l
+	out := make([]string, len(list))
+	for i, b := range list {
+		out[i] = string(b)
+	}
+	return out
+}
+
+func (r *renderer) toAnchor(s string) {
+	l := r.link(r.anchor)
+	l.open = appendLast(l.open, s)
+	r.anchors = appendLast(r.anchors, s)
 }
 
 func (r *renderer) comment(s string) { r.f.texts["comment"] = append(r.f.texts["comment"], s) }
@@ -376,11 +384,10 @@ func (r *renderer) tests(name string, attrs []attribute) {
 		}
 		r.anchor = r.clean(href)
 		l := r.link(r.anchor)
-		l.anchors = append(l.anchors, "")
-		f.texts["anchor"] = append(f.texts["anchor"], "")
+		l.open = append(l.open, nil)
+		r.anchors = append(r.anchors, nil)
 	case "title":
-		r.title++
-		f.texts["title"] = append(f.texts["title"], "")
+		r.titles = append(r.titles, nil)
 	case "meta":
 		equiv, ok1 := attr(attrs, "http-equiv")
 		content, ok2 := attr(attrs, "content")
@@ -388,112 +395,6 @@ func (r *renderer) tests(name string, attrs []attribute) {
 			if m := metaCharset.FindStringSubmatch(content); m != nil {
 				f.charsets = trim(f.charsets + " " + m[1])
 			}
-		}
-	}
-}
-
-func (r *renderer) hasHref(attrs []attribute) bool { _, ok := attr(attrs, "href"); return ok }
-
-// pixels reads a size; percentages are of a screen that is 100 units wide, and
-// what can't be read is 200.
-func pixels(s string, unit int) int {
-	n := 0
-	if m := dimension.FindStringSubmatch(s); m != nil && len(m[1]) < 9 {
-		n, _ = strconv.Atoi(m[1])
-		if m[2] != "" {
-			n *= unit
-		}
-	}
-	if n <= 0 {
-		n = 200
-	}
-	return n
-}
-
-const maxURI = 8192
-
-// clean takes white space off a URI and bounds its length.
-func (r *renderer) clean(uri string) string {
-	uri = strings.TrimFunc(uri, func(c rune) bool { return c < 0x80 && spaceSet.has(byte(c)) || c == 0xa0 })
-	if len(uri) > maxURI {
-		r.f.truncated = true
-		uri = uri[:maxURI]
-	}
-	return uri
-}
-
-func (r *renderer) push(kind, uri string) {
-	uri = r.clean(uri)
-	if uri == "" {
-		return
-	}
-	scheme, _, _ := strings.Cut(strings.ToLower(clip(uri, 10)), ":")
-	switch scheme {
-	case "data", "mailto", "file", "cid", "tel":
-		r.link(uri).types[kind] = true
-		return
-	}
-	if target := resolve(r.base, uri); target != "" {
-		r.link(target).types[kind] = true
-	}
-}
-
-func (r *renderer) uris(name string, attrs []attribute) {
-	switch name {
-	case "body", "table", "tr", "td":
-		if v, ok := attr(attrs, "background"); ok {
-			r.push(name, v)
-		}
-	case "a", "area", "link":
-		href, ok := attr(attrs, "href")
-		for _, a := range attrs {
-			if strings.Contains(a.name, "/href") && badHref.MatchString(a.name) {
-				href, ok = a.value, true
-			}
-		}
-		if ok {
-			r.push(name, strings.ReplaceAll(href, "\uFEFF", ""))
-		}
-		if v, ok := attr(attrs, "data-saferedirecturl"); ok {
-			r.push(name, v)
-		}
-	case "img", "frame", "iframe", "embed", "script", "bgsound":
-		src, ok := attr(attrs, "src")
-		for _, a := range attrs {
-			if strings.Contains(a.name, "/src") && badSrc.MatchString(a.name) {
-				src, ok = a.value, true
-			}
-		}
-		if ok {
-			r.push(name, src)
-		}
-	case "form":
-		if v, ok := attr(attrs, "action"); ok {
-			r.push(name, v)
-		}
-	case "base":
-		v, _ := attr(attrs, "href")
-		if v == "" {
-			return
-		}
-		v = r.clean(v)
-		r.push(name, v)
-		if baseForm.MatchString(v) {
-			v = baseFile.ReplaceAllString(v, "$1")
-			if !strings.HasSuffix(v, "/") {
-				v += "/"
-			}
-			r.base = v
-		}
-	case "meta":
-		equiv, ok1 := attr(attrs, "http-equiv")
-		content, ok2 := attr(attrs, "content")
-		if ok1 && ok2 && strings.Contains(strings.ToLower(equiv), "refresh") && oneOfWord.MatchString(content) {
-			uri := refreshURL.ReplaceAllString(content, "")
-			if i := strings.IndexByte(uri, ';'); i >= 0 {
-				uri = strings.TrimRight(uri[:i], white)
-			}
-			r.push(name, uri)
 		}
 	}
 }

@@ -100,9 +100,10 @@ func reference(s string) (text string, n int) {
 var literalElements = map[string]bool{"script": true, "style": true, "xmp": true, "iframe": true, "plaintext": true, "title": false, "textarea": false}
 
 type tokenizer struct {
-	s    string
-	out  htmlEvents
-	wide bool
+	s       string
+	out     htmlEvents
+	wide    bool
+	endless map[string]bool // literal elements of which no end tag follows
 }
 
 // tokenize reports what a document consists of. Text is cut at each "<", also
@@ -118,6 +119,10 @@ func (t *tokenizer) tokenize() {
 					t.out.text(s[from:])
 					return
 				}
+				if t.endless == nil {
+					t.endless = map[string]bool{}
+				}
+				t.endless[mode] = true
 				mode = ""
 				at = from
 				continue
@@ -160,7 +165,7 @@ func (t *tokenizer) plain(s string, raw bool) {
 // literal finds the end tag of a literal element.
 func (t *tokenizer) literal(from int, name string) (end, next int) {
 	s := t.s
-	if name == "plaintext" {
+	if name == "plaintext" || t.endless[name] {
 		return -1, 0
 	}
 	quoted := name == "script" || name == "style"
@@ -334,7 +339,7 @@ func (t *tokenizer) bang(at int) (int, string, bool) {
 	end += at + 1
 	if len(s) > at+2 && (s[at+2]|32) >= 'a' && (s[at+2]|32) <= 'z' {
 		t.out.declaration(s[at:end])
-	} else if s[at+2] != '[' {
+	} else if !strings.HasPrefix(s[at:], "<![CDATA[") {
 		t.out.comment(s[at:end])
 	}
 	return end, "", true

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"spamcatcher/engine"
@@ -170,4 +171,23 @@ meta LOCAL_SURE BAYES_99 && __HELLO
 	if got := names(set.Combine(m, nil)); got != "" {
 		t.Errorf("without an answer: %s", got)
 	}
+}
+
+// TestParallelIsTheSame: a set serves any number of goroutines.
+func TestParallelIsTheSame(t *testing.T) {
+	set := loadLocal(t)
+	var done sync.WaitGroup
+	for name := range localHits {
+		m := readMail(t, filepath.Join("testdata/mail", name))
+		for range 8 {
+			done.Go(func() {
+				for range 5 {
+					if have := strings.Join(slices.Sorted(maps.Keys(set.Trace(m))), " "); have != localHits[name] {
+						t.Errorf("%s: %s", name, have)
+					}
+				}
+			})
+		}
+	}
+	done.Wait()
 }

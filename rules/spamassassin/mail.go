@@ -321,17 +321,16 @@ func (m *mail) allFields() []string {
 // rawFields splits a header's text into fields.
 func rawFields(text string) []string {
 	var out []string
+	from, at := 0, 0
 	for _, line := range splitLines(text) {
-		switch {
-		case line[0] == ' ' || line[0] == '\t':
-			if len(out) > 0 {
-				out[len(out)-1] += line
-			}
-		case line == "\n" || line == "\r\n":
-			out = append(out, line)
-		default:
-			out = append(out, line)
+		if line[0] != ' ' && line[0] != '\t' && at > from {
+			out = append(out, text[from:at])
+			from = at
 		}
+		at += len(line)
+	}
+	if at > from {
+		out = append(out, text[from:at])
 	}
 	return out
 }

@@ -227,11 +227,14 @@ func compileForms(forms []receivedForm) []compiledForm {
 	return out
 }
 
+// between returns the text between two others.
 func between(s, from, to string) (string, bool) {
-	if _, rest, ok := strings.Cut(s, from); ok {
-		return func() (string, bool) { v, _, ok := strings.Cut(rest, to); return v, ok }()
+	_, rest, ok := strings.Cut(s, from)
+	if !ok {
+		return "", false
 	}
-	return "", false
+	v, _, ok := strings.Cut(rest, to)
+	return v, ok
 }
 
 func dotBefore(line, mark string) bool {
@@ -340,8 +343,12 @@ func parseReceived(line string) (*relay, relayResult) {
 		}
 		return nil, f.result
 	}
-	if r.ip == "" {
-		if v, ok := between(rest, "[", "]"); ok && isAddress(strings.TrimPrefix(v, "IPv6:")) {
+	for tail := rest; r.ip == ""; {
+		var ok bool
+		if _, tail, ok = strings.Cut(tail, "["); !ok {
+			break
+		}
+		if v, _, ok := strings.Cut(tail, "]"); ok && isAddress(strings.TrimPrefix(v, "IPv6:")) {
 			r.ip = v
 		}
 	}
