@@ -271,8 +271,15 @@ func TestREADMECommandsExist(t *testing.T) {
 			found++
 			root := newCommand()
 			root.InitDefaultCompletionCmd()
-			if c, rest, err := root.Find(args); err != nil || len(rest) > 0 || c == root {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 && c.HasSubCommands() || c == root {
 				t.Errorf("README names %q: %v, left over %q", args, err, rest)
+				continue
+			}
+			for _, arg := range rest {
+				if flag, ok := strings.CutPrefix(arg, "--"); ok && c.Flag(flag) == nil {
+					t.Errorf("README names %q: no such flag %s", args, arg)
+				}
 			}
 		}
 	}
