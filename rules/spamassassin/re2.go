@@ -130,7 +130,7 @@ func (e *emitter) cat(subs []*node, head, tail bool) {
 			}
 		}
 		e.node(n, head, tail && last)
-		if least, most := width(n); !(least == 0 && most == 0 && e.starts) {
+		if least, _ := width(n); least > 0 || !e.starts {
 			head = false
 		}
 		i++
@@ -229,7 +229,7 @@ func (e *emitter) repeat(n *node, head, tail bool) {
 	if n.lazy {
 		suffix = "?"
 	}
-	unit := func() { e.wrapped(sub, head && n.min > 0 && n.max == 1, inner) }
+	unit := func() { e.wrapped(sub, head && (e.starts || n.min > 0 && n.max == 1), inner) }
 	if sub.op == opSet {
 		unit = func() { e.class(sub) }
 	}
