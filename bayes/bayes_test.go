@@ -184,6 +184,21 @@ func TestSiteOutweighsBase(t *testing.T) {
 	}
 }
 
+// A handful of lessons says nothing about words that every message has.
+func TestFewLessonsMoveFewWords(t *testing.T) {
+	base := compiled(t, trained(t, nil, 100, 100))
+	tr := NewTrainer(base)
+	for n := range 8 {
+		tr.Learn(parse(fmt.Sprint("s", n), sentence(true, n)+" with regards"), true, 0)
+		tr.Learn(parse(fmt.Sprint("h", n), "quite other words altogether "+fmt.Sprint(n)), false, 0)
+	}
+	m := compiled(t, tr)
+	before, after := base.words[wordBucket("", "regards")], m.words[wordBucket("", "regards")]
+	if after > before+5 {
+		t.Errorf("a common word went from %+d steps to %+d by 16 lessons", before, after)
+	}
+}
+
 func TestEvidenceIsBounded(t *testing.T) {
 	m := compiled(t, trained(t, nil, 200, 200))
 	m.gramStep *= 1e6

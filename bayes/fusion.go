@@ -22,9 +22,9 @@ type example struct {
 
 // fuse fits the weights: least logistic loss by Newton's method. Both classes
 // weigh the same, but the loss of a good message counts hamCost times that of
-// a spam. prior is where the weights are drawn to, as if that many lessons had
-// asked for it; no weight is negative.
-func fuse(examples []example, prior fusion) fusion {
+// a spam. prior is where the weights are drawn to, as if so many lessons as
+// persistence says had asked for it; no weight is negative.
+func fuse(examples []example, prior fusion, persistence float64) fusion {
 	var count [2]float64
 	total := 0.0
 	for _, e := range examples {
@@ -84,9 +84,6 @@ func fuse(examples []example, prior fusion) fusion {
 
 const (
 	fitted = 3 // weights
-
-	// persistence is how many lessons the prior weights are worth.
-	persistence = 20
 
 	// hamCost: a good message that is taken for spam is worse than a spam
 	// that comes through.

@@ -16,7 +16,7 @@ func TestFuse(t *testing.T) {
 		e.spam = random.Float64() < 1/(1+math.Exp(-z))
 		list = append(list, e)
 	}
-	f := fuse(list, cautious)
+	f := fuse(list, cautious, 20)
 	if math.Abs(f.text-1.2) > 0.1 {
 		t.Errorf("%+v", f)
 	}
@@ -26,7 +26,7 @@ func TestFuse(t *testing.T) {
 }
 
 func TestFuseOneClass(t *testing.T) {
-	if f := fuse([]example{{spam: true, weight: 1}}, cautious); f != cautious {
+	if f := fuse([]example{{spam: true, weight: 1}}, cautious, 20); f != cautious {
 		t.Errorf("%+v from spam alone", f)
 	}
 }
@@ -38,7 +38,7 @@ func TestFuseIsCautious(t *testing.T) {
 	for n := range 2000 {
 		list = append(list, example{spam: n%2 == 0, weight: 1})
 	}
-	if f := fuse(list, fusion{}); math.Abs(f.bias+math.Log(hamCost)) > 0.05 {
+	if f := fuse(list, fusion{}, 20); math.Abs(f.bias+math.Log(hamCost)) > 0.05 {
 		t.Errorf("bias %v, want %v", f.bias, -math.Log(hamCost))
 	}
 }

@@ -153,12 +153,14 @@ func (t *Trainer) Compile() (*Model, error) {
 	}
 	list, weights := t.withAnchors()
 	m := &Model{lessons: t.count, fusion: cautious}
+	persistence := 20.0 // lessons that the weights from before are worth
 	var start *linear
 	var prior []int8
 	if t.base != nil {
-		start = t.base.linear(standing(len(list)))
+		start = t.base.linear(standing(len(t.lessons)))
 		prior = t.base.words
 		m.fusion = t.base.fusion
+		persistence = 200
 	}
 	examples := make([]example, len(list))
 	for i, l := range list {
@@ -166,8 +168,8 @@ func (t *Trainer) Compile() (*Model, error) {
 	}
 	m.take(fitText(list, weights, start))
 	heldOut(list, weights, start, examples)
-	m.countWords(list, weights, prior, examples)
-	m.fusion = fuse(examples, m.fusion)
+	m.countWords(list, weights, prior, wordStanding(len(t.lessons)), examples)
+	m.fusion = fuse(examples, m.fusion, persistence)
 	m.seal()
 	return m, nil
 }
@@ -272,9 +274,13 @@ const minLessons = 5
 // upon it with n lessons: all at first, half at 500.
 func standing(n int) float64 { return 500 / (500 + float64(n)) }
 
+// wordStanding is the same for the words: a few lessons cannot say what the
+// common words of a language are worth, some hundreds can.
+func wordStanding(n int) float64 { return 100 / (100 + float64(n)) }
+
 // countWords fills in the words' evidence, and what the words say about each
-// lesson by the count of all others.
-func (m *Model) countWords(list []*lesson, weights []float64, prior []int8, examples []example) {
+// lesson by the count of all others. known is the share of what prior says.
+func (m *Model) countWords(list []*lesson, weights []float64, prior []int8, known float64, examples []example) {
 	counts := newCounts()
 	var buffer []uint32
 	times := func(i int) int { return int(math.Round(weights[i])) }
@@ -283,16 +289,17 @@ func (m *Model) countWords(list []*lesson, weights []float64, prior []int8, exam
 		counts.observe(buffer, l.spam, times(i))
 	}
 	tally := counts.tally()
-	before := func(bucket uint32) float64 {
+	judge := func(bucket uint32, n, lessons [2]float64) int8 {
 		if prior == nil {
-			return 0
+			return steps(evidence(n, lessons, 0))
 		}
-		return float64(prior[bucket]) * wordStep
+		before := float64(prior[bucket]) * wordStep
+		return steps(known*before + (1-known)*evidence(n, lessons, before))
 	}
 	m.words = make([]int8, 1<<wordBits)
 	copy(m.words, prior)
 	for bucket, n := range tally {
-		m.words[bucket] = steps(evidence(n, counts.lessons, before(bucket)))
+		m.words[bucket] = judge(bucket, n, counts.lessons)
 	}
 	for i, l := range list {
 		buffer = unpack(buffer[:0], l.words)
@@ -301,7 +308,7 @@ func (m *Model) countWords(list []*lesson, weights []float64, prior []int8, exam
 		logOdds, _ := combine(len(buffer), func(k int) int8 {
 			n := tally[buffer[k]]
 			n[class(l.spam)] -= float64(times(i))
-			return steps(evidence(n, lessons, before(buffer[k])))
+			return judge(buffer[k], n, lessons)
 		})
 		examples[i].words = boundWords(logOdds)
 	}
