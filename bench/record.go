@@ -143,10 +143,12 @@ func Last(list []Record, machine string) (Record, bool) {
 	return Record{}, false
 }
 
-// What may be more than the record says. The counts are the same in every run
-// but for the growth of maps, whose hashes are seeded by chance: in 20 runs
-// they differed by at most 1 in 100. One more allocation a message, in a path
-// that makes a few dozen of them, is to be seen; hence so little.
+// What may be more than the record says. From run to run the counts are the
+// same to the allocation and the bytes to a few, but where an automaton of the
+// rules has just learned new states (2 allocations and 5 % of the bytes of one
+// job in every fifth run), which is why what is worse is measured again. One
+// more allocation a message, in a path that makes a few dozen, is to be seen;
+// hence so little.
 const (
 	allocSlack, allocShare = 2, 0.02
 	byteSlack, byteShare   = 512, 0.03

@@ -125,9 +125,7 @@ func Compile(list []Rule, foreign ...string) (*Ruleset, error) {
 		}
 	}
 	c.order(metas)
-	for _, g := range rs.groups {
-		c.build(g)
-	}
+	c.build()
 	if len(c.errs) > 0 {
 		sort.SliceStable(c.errs, func(a, b int) bool { return before(c.errs[a], c.errs[b]) })
 		return nil, errors.Join(c.errs...)
@@ -245,30 +243,39 @@ func (c *compiler) pattern(i int, expr string) bool {
 	return false
 }
 
-// build compiles a group and tells which rules its faults belong to.
-func (c *compiler) build(g *patterns) {
-	var quiet []int // terms have no detail
-	for n, id := range g.ids {
-		if c.rs.rules[id].Term() {
-			quiet = append(quiet, n)
-		}
+// build compiles the groups side by side and tells which rules their faults
+// belong to.
+func (c *compiler) build() {
+	faults := make([]error, len(c.rs.groups))
+	var all sync.WaitGroup
+	for i, g := range c.rs.groups {
+		all.Go(func() {
+			var quiet []int // terms have no detail
+			for n, id := range g.ids {
+				if c.rs.rules[id].Term() {
+					quiet = append(quiet, n)
+				}
+			}
+			g.set, faults[i] = match.Compile(g.exprs, quiet...)
+		})
 	}
-	set, err := match.Compile(g.exprs, quiet...)
-	if err != nil {
+	all.Wait()
+	for i, err := range faults {
 		for _, e := range unjoin(err) {
 			var bad *match.Error
 			if errors.As(e, &bad) {
-				c.failWhen(g.ids[bad.ID], "%v", bad.Err)
+				c.failWhen(c.rs.groups[i].ids[bad.ID], "%v", bad.Err)
 			} else {
 				c.errs = append(c.errs, e)
 			}
 		}
-		return
 	}
-	g.set = set
 }
 
 func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		return j.Unwrap()
 	}

@@ -3,6 +3,7 @@ package match
 import (
 	"math"
 	"regexp/syntax"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -15,7 +16,7 @@ type bounds struct {
 	reach int
 	// takes are the ASCII bytes that a match can contain: it never reaches
 	// over any other.
-	takes [utf8.RuneSelf]bool
+	takes [2]uint64
 	// begin, end: the pattern asks for the begin or end of the text; lines,
 	// words: for that of a line or word.
 	begin, end, lines, words bool
@@ -51,13 +52,11 @@ func (b *bounds) longest(re *syntax.Regexp) int {
 	case syntax.OpLiteral:
 		sum := 0
 		for _, r := range re.Rune {
-			variants := []rune{r}
+			size := b.take(r, r)
 			if re.Flags&syntax.FoldCase != 0 {
-				variants = orbit(r)
-			}
-			size := 0
-			for _, v := range variants {
-				size = max(size, b.take(v, v))
+				for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+					size = max(size, b.take(f, f))
+				}
 			}
 			sum += size
 		}
@@ -78,9 +77,9 @@ func (b *bounds) longest(re *syntax.Regexp) int {
 	case syntax.OpConcat:
 		sum := 0
 		for _, sub := range re.Sub {
-			sum = times(1, sum) + times(1, b.longest(sub))
+			sum = add(sum, b.longest(sub))
 		}
-		return times(1, sum)
+		return sum
 	case syntax.OpAlternate:
 		most := 0
 		for _, sub := range re.Sub {
@@ -102,6 +101,41 @@ func (b *bounds) longest(re *syntax.Regexp) int {
 	return 0 // assertions and the empty match
 }
 
+// measured returns the bounds of a node.
+func (d *deriver) measured(re *syntax.Regexp) *bounds {
+	if len(re.Sub) == 0 {
+		return measure(re)
+	}
+	b := d.sizes[re]
+	if b == nil {
+		b = measure(re)
+		d.sizes[re] = b
+	}
+	return b
+}
+
+// follow widens bounds by those of the next factor and returns the reach of
+// that.
+func (b *bounds) follow(next *bounds) int {
+	b.reach = add(b.reach, next.reach)
+	b.takes[0] |= next.takes[0]
+	b.takes[1] |= next.takes[1]
+	b.begin = b.begin || next.begin
+	b.end = b.end || next.end
+	b.lines = b.lines || next.lines
+	b.words = b.words || next.words
+	b.heavy = b.heavy || next.heavy
+	return next.reach
+}
+
+// add adds, holding unlimited.
+func add(a, b int) int {
+	if a >= unlimited || b >= unlimited || a+b >= unlimited {
+		return unlimited
+	}
+	return a + b
+}
+
 // times multiplies, holding unlimited.
 func times(n, size int) int {
 	if size == 0 || n == 0 {
@@ -115,18 +149,27 @@ func times(n, size int) int {
 
 // take marks a range of runes and returns 1, or 0 if all are white space.
 func (b *bounds) take(lo, hi rune) int {
-	size := 0
-	for r := lo; r <= hi && r < utf8.RuneSelf; r++ {
-		b.takes[r] = true
-		if !space(byte(r)) {
-			size = 1
+	if lo == hi && lo < utf8.RuneSelf {
+		b.takes[lo>>6] |= 1 << (lo & 63)
+		if space(byte(lo)) {
+			return 0
 		}
+		return 1
 	}
-	if hi >= utf8.RuneSelf {
-		size = 1
+	set := between([2]byte{byte(min(lo, utf8.RuneSelf)), byte(min(hi, utf8.RuneSelf-1))})
+	b.takes[0] |= set[0]
+	b.takes[1] |= set[1]
+	if hi >= utf8.RuneSelf || set[0]&^spaces|set[1] != 0 {
+		return 1
 	}
-	return size
+	return 0
 }
+
+// taken says whether a match can contain a byte.
+func (b *bounds) taken(c byte) bool { return c >= utf8.RuneSelf || b.takes[c>>6]>>(c&63)&1 != 0 }
+
+// spaces are the bits of ASCII white space.
+const spaces = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\v' | 1<<'\f' | 1<<'\r'
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
@@ -141,7 +184,7 @@ func (b *bounds) window(text string, from, to, left, right int) (lo, hi int, clo
 	}
 	for lo = from; lo > 0; lo-- {
 		c := text[lo-1]
-		if c < utf8.RuneSelf && !b.takes[c] {
+		if !b.taken(c) {
 			lo-- // keep it: it is what stands before a match
 			break
 		}
@@ -158,7 +201,7 @@ func (b *bounds) window(text string, from, to, left, right int) (lo, hi int, clo
 	}
 	for hi = to; hi < len(text); hi++ {
 		c := text[hi]
-		if c < utf8.RuneSelf && !b.takes[c] {
+		if !b.taken(c) {
 			hi++
 			break
 		}

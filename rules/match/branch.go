@@ -81,7 +81,7 @@ const (
 // split derives the branches of a pattern: nil when one of them has no literal
 // that must occur. all are the bounds of the whole pattern.
 func split(tree *syntax.Regexp, all *bounds) []branch {
-	d := deriver{}
+	d := newDeriver()
 	var out []branch
 	for _, t := range d.alternatives(tree, maxBranches) {
 		b := d.branch(t)
@@ -91,7 +91,7 @@ func split(tree *syntax.Regexp, all *bounds) []branch {
 		// The engine tries the whole pattern, so that a window must be cut
 		// right for all of it.
 		b.bounds.begin, b.bounds.end, b.bounds.lines, b.bounds.words = all.begin, all.end, all.lines, all.words
-		b.anywhere = b.bounds.reach == unlimited && !slices.Contains(b.bounds.takes[:], false)
+		b.anywhere = b.bounds.reach == unlimited && b.bounds.takes == [2]uint64{^uint64(0), ^uint64(0)}
 		out = append(out, b)
 	}
 	return out
@@ -100,7 +100,7 @@ func split(tree *syntax.Regexp, all *bounds) []branch {
 // alternatives rewrites a pattern as at most limit patterns of which one
 // matches where it does: x(a|b)y as xay and xby. It leaves together what the
 // literals decide, and what tells little.
-func (d deriver) alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
+func (d *deriver) alternatives(re *syntax.Regexp, limit int) []*syntax.Regexp {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
 	}
@@ -148,9 +148,13 @@ func flat(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 }
 
 // branch derives what one alternative needs.
-func (d deriver) branch(re *syntax.Regexp) branch {
+func (d *deriver) branch(re *syntax.Regexp) branch {
 	factors := flat(re, nil)
-	b := branch{bounds: measure(re), whole: newSearch(factors)}
+	b := branch{bounds: &bounds{}, whole: newSearch(factors)}
+	sizes := make([]int, len(factors))
+	for i, f := range factors {
+		sizes[i] = b.bounds.follow(d.measured(f))
+	}
 	middle, skipped := factors, 0
 	b.before, b.after = syntax.OpEmptyMatch, syntax.OpEmptyMatch
 	if first := middle[0].Op; len(middle) > 1 && (first == syntax.OpWordBoundary || first == syntax.OpBeginText) {
@@ -160,6 +164,7 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 		middle, b.after = middle[:len(middle)-1], last
 	}
 	b.class = contained(re)
+	sizes = sizes[skipped : skipped+len(middle)]
 	all := make([]needs, len(middle))
 	for i, f := range middle {
 		all[i] = d.required(f)
@@ -179,19 +184,14 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 		return b
 	}
 
-	var scrap bounds
 	reach := func(from, to int) int { // of the factors from from to before to
 		sum := 0
-		for _, f := range middle[from:to] {
-			n := scrap.longest(f)
-			if n == unlimited {
-				return unlimited
-			}
-			sum += n
+		for _, n := range sizes[from:to] {
+			sum = add(sum, n)
 		}
-		return times(1, sum)
+		return sum
 	}
-	add := func(set needs, from, to int) {
+	enter := func(set needs, from, to int) {
 		literals := set.exact
 		inside := literals == nil
 		if inside {
@@ -223,8 +223,8 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 	run, first := empty, 0
 	for i, n := range all {
 		if n.exact == nil {
-			add(run, first, i)
-			add(needs{best: n.best}, i, i+1)
+			enter(run, first, i)
+			enter(needs{best: n.best}, i, i+1)
 			run, first = empty, i+1
 			continue
 		}
@@ -233,10 +233,10 @@ func (d deriver) branch(re *syntax.Regexp) branch {
 			run = needs{exact: p, closed: run.closed && n.closed, strict: strict}
 			continue
 		}
-		add(run, first, i)
+		enter(run, first, i)
 		run, first = n, i
 	}
-	add(run, first, len(all))
+	enter(run, first, len(all))
 	if len(b.needs) > 0 {
 		b.arrange(factors)
 	}

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"math/bits"
 	"regexp/syntax"
 	"unicode/utf8"
 )
@@ -9,7 +10,7 @@ import (
 // enough of them in text that a stretch is worth a look before RE2 tries it:
 // digits, capitals and signs.
 type class struct {
-	has   [256]bool
+	has   [4]uint64
 	count int
 }
 
@@ -19,31 +20,31 @@ func (c *class) in(text string) bool {
 		return true
 	}
 	for i := range len(text) {
-		if c.has[text[i]] {
+		if b := text[i]; c.has[b>>6]>>(b&63)&1 != 0 {
 			return true
 		}
 	}
 	return false
 }
 
+// lowerCase are the bits of a to z among those of the upper half of ASCII.
+const lowerCase = (1<<26 - 1) << ('a' - 64)
+
 // contained derives a class from a node, nil if there is none.
 func contained(re *syntax.Regexp) *class {
 	switch re.Op {
 	case syntax.OpCharClass:
-		c := &class{}
+		var set [4]uint64
 		for i := 0; i+1 < len(re.Rune); i += 2 {
 			if re.Rune[i+1] >= utf8.RuneSelf {
 				return nil
 			}
-			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				if r >= 'a' && r <= 'z' || r < utf8.RuneSelf && space(byte(r)) || r == '.' {
-					return nil
-				}
-				c.has[r] = true
-				c.count++
-			}
+			set = joined(set, between([2]byte{byte(re.Rune[i]), byte(re.Rune[i+1])}))
 		}
-		return c
+		if set[0]&(spaces|1<<'.') != 0 || set[1]&lowerCase != 0 {
+			return nil
+		}
+		return &class{set, bits.OnesCount64(set[0]) + bits.OnesCount64(set[1])}
 	case syntax.OpCapture, syntax.OpPlus:
 		return contained(re.Sub[0])
 	case syntax.OpRepeat:
@@ -65,13 +66,9 @@ func contained(re *syntax.Regexp) *class {
 			if c == nil {
 				return nil
 			}
-			for i, has := range c.has {
-				if has && !all.has[i] {
-					all.has[i] = true
-					all.count++
-				}
-			}
+			all.has = joined(all.has, c.has)
 		}
+		all.count = bits.OnesCount64(all.has[0]) + bits.OnesCount64(all.has[1])
 		return all
 	}
 	return nil

@@ -28,7 +28,7 @@ const (
 	// largeProgram is the estimated number of instructions from which a
 	// pattern that has no program of ours is compiled at once, to be refused if
 	// it is too large.
-	largeProgram = 16 << 10
+	largeProgram = 32 << 10
 )
 
 // engine searches for one pattern with RE2. The one of a light pattern tells

@@ -82,27 +82,39 @@ type needs struct {
 
 var empty = needs{exact: []string{""}, closed: true, strict: []string{""}}
 
-// deriver derives the needs of the nodes of one pattern, each once.
-type deriver map[*syntax.Regexp]needs
-
-// required derives the needs of a node.
-func (d deriver) required(re *syntax.Regexp) needs {
-	n, known := d[re]
-	if !known {
-		n = d.derive(re)
-		d[re] = n
-	}
-	return n
+// deriver derives what is to be known of the nodes of one pattern, of those
+// with nodes below them once.
+type deriver struct {
+	known map[*syntax.Regexp]*needs
+	sizes map[*syntax.Regexp]*bounds
 }
 
-func (d deriver) derive(re *syntax.Regexp) needs {
+func newDeriver() *deriver {
+	return &deriver{map[*syntax.Regexp]*needs{}, map[*syntax.Regexp]*bounds{}}
+}
+
+// required derives the needs of a node.
+func (d *deriver) required(re *syntax.Regexp) needs {
+	if len(re.Sub) == 0 {
+		return d.derive(re)
+	}
+	n := d.known[re]
+	if n == nil {
+		derived := d.derive(re)
+		n = &derived
+		d.known[re] = n
+	}
+	return *n
+}
+
+func (d *deriver) derive(re *syntax.Regexp) needs {
 	switch re.Op {
 	case syntax.OpEmptyMatch:
 		return empty
 	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		return needs{exact: []string{""}}
 	case syntax.OpLiteral:
-		if n, ok := plain(re); ok {
+		if n, ok := spelled(re); ok {
 			return n
 		}
 		all := make([]needs, len(re.Rune))
@@ -150,34 +162,50 @@ func (d deriver) derive(re *syntax.Regexp) needs {
 	return needs{}
 }
 
-// plain derives the needs of an ASCII literal that is short enough to stay one.
-func plain(re *syntax.Regexp) (needs, bool) {
+// spelled derives the needs of a literal that is short enough to stay one and
+// has no character that how broken bytes compare matters for.
+func spelled(re *syntax.Regexp) (needs, bool) {
 	if len(re.Rune) > maxLiteral {
 		return needs{}, false
 	}
-	folded, all := make([]byte, len(re.Rune)), 1
-	fold := re.Flags&syntax.FoldCase != 0
-	for i, r := range re.Rune {
-		if r >= utf8.RuneSelf {
+	folds := re.Flags&syntax.FoldCase != 0
+	var buf [maxLiteral]byte
+	folded, closed, spellings, longest := buf[:0], true, 1, 0
+	for _, r := range re.Rune {
+		if r == utf8.RuneError || !utf8.ValidRune(r) {
 			return needs{}, false
 		}
-		folded[i] = byte(r)
-		if asciiLetter(byte(r)) {
-			folded[i] |= 0x20
-			if all *= 2; folded[i] == 'k' || folded[i] == 's' {
-				all++ // enough to be odd: these have three spellings
+		folded = utf8.AppendRune(folded, fold(r))
+		variants, size := 1, utf8.RuneLen(r)
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			closed = closed && folds
+			variants++
+			size = max(size, utf8.RuneLen(f))
+		}
+		spellings = min(spellings*variants, 2*maxProduct)
+		longest += size
+	}
+	if len(folded) > maxLiteral {
+		return needs{}, false
+	}
+	n := needs{exact: []string{string(folded)}, closed: closed}
+	switch {
+	case !folds:
+		if text := string(re.Rune); len(text) <= maxLiteral {
+			n.strict = []string{text}
+		}
+	case spellings <= maxProduct && longest <= maxLiteral:
+		n.strict = []string{""}
+		for _, r := range re.Rune {
+			heads, all := n.strict, orbit(r)
+			n.strict = make([]string, 0, len(heads)*len(all))
+			for _, head := range heads {
+				for _, v := range all {
+					n.strict = append(n.strict, head+string(v))
+				}
 			}
 		}
-	}
-	n := needs{exact: []string{string(folded)}}
-	switch {
-	case fold && all <= maxProduct:
-		return needs{}, false // the spellings are to be listed
-	case fold:
-		n.closed = true
-	default:
-		n.closed = all == 1
-		n.strict = []string{string(re.Rune)}
+		slices.Sort(n.strict)
 	}
 	return n, true
 }
@@ -251,6 +279,9 @@ func product(a, b []string) ([]string, bool) {
 			}
 			out = append(out, x+y)
 		}
+	}
+	if len(out) == 1 {
+		return out, true
 	}
 	slices.Sort(out)
 	return slices.Compact(out), true

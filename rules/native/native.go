@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 
@@ -37,21 +38,20 @@ func Load(fsys fs.FS, glob ...string) ([]rules.Rule, error) {
 		}
 	}
 	sort.Strings(names)
-	var all []rules.Rule
-	var errs []error
-	for _, name := range names {
-		text, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("reading rules: %w", err))
-			continue
-		}
-		list, err := Parse(name, text)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		all = append(all, list...)
+	lists, errs := make([][]rules.Rule, len(names)), make([]error, len(names))
+	var files sync.WaitGroup
+	for i, name := range names {
+		files.Go(func() {
+			text, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				errs[i] = fmt.Errorf("reading rules: %w", err)
+				return
+			}
+			lists[i], errs[i] = Parse(name, text)
+		})
 	}
-	return all, errors.Join(errs...)
+	files.Wait()
+	return slices.Concat(lists...), errors.Join(errs...)
 }
 
 // Parse reads one file; name serves errors only. The error joins every fault
