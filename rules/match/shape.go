@@ -34,26 +34,78 @@ func newShapes(list [][][2]byte) *shapes {
 }
 
 func (s *shapes) add(list [][][2]byte) int32 {
-	if len(list[0]) == 0 {
-		return done
-	}
-	var steps []step
-	groups := map[string]int32{} // shapes by the sequences that go on
-	var key []byte
-	for c := 0x80; c < 0x100; c++ {
-		var rest [][][2]byte
-		key = key[:0]
-		for i, sequence := range list {
-			if byte(c) >= sequence[0][0] && byte(c) <= sequence[0][1] {
-				rest = append(rest, sequence[1:])
-				key = append(key, byte(i), byte(i>>8))
-			}
+	last, longer := step{next: done}, false
+	for _, sequence := range list {
+		if len(sequence) > 1 {
+			longer = true
+			continue
 		}
-		if rest == nil {
+		for c := int(sequence[0][0]); c <= int(sequence[0][1]); c++ {
+			last.set[c>>6] |= 1 << (c & 63)
+		}
+	}
+	var few [2]step
+	steps := few[:0]
+	if longer {
+		steps = s.lead(list, steps)
+	}
+	if last.set != [4]uint64{} {
+		steps = append(steps, last) // behind them, as lead bytes are
+	}
+	var buf [64]byte
+	key := buf[:0]
+	for _, x := range steps {
+		key = binary.LittleEndian.AppendUint64(key, x.set[2])
+		key = binary.LittleEndian.AppendUint64(key, x.set[3])
+		key = binary.LittleEndian.AppendUint32(key, uint32(x.next))
+	}
+	id, ok := s.known[string(key)]
+	if !ok {
+		id = int32(len(s.steps))
+		s.steps = append(s.steps, slices.Clone(steps))
+		s.known[string(key)] = id
+	}
+	return id
+}
+
+// lead appends the steps over the first bytes of sequences of several.
+func (s *shapes) lead(list [][][2]byte, steps []step) []step {
+	// The sequences that begin with each byte, by their numbers.
+	var ends [0x80 + 1]int32
+	for _, sequence := range list {
+		if len(sequence) == 1 {
+			continue
+		}
+		for c := int(sequence[0][0]); c <= int(sequence[0][1]); c++ {
+			ends[c-0x80+1]++
+		}
+	}
+	for c := range 0x80 {
+		ends[c+1] += ends[c]
+	}
+	numbers, at := make([]byte, 2*ends[0x80]), ends
+	for i, sequence := range list {
+		if len(sequence) == 1 {
+			continue
+		}
+		for c := int(sequence[0][0]); c <= int(sequence[0][1]); c++ {
+			binary.LittleEndian.PutUint16(numbers[2*at[c-0x80]:], uint16(i))
+			at[c-0x80]++
+		}
+	}
+	groups := map[string]int32{} // shapes by the sequences that go on
+	var rest [][][2]byte
+	for c := 0x80; c < 0x100; c++ {
+		key := numbers[2*ends[c-0x80] : 2*ends[c-0x80+1]]
+		if len(key) == 0 {
 			continue
 		}
 		next, ok := groups[string(key)]
 		if !ok {
+			rest = rest[:0]
+			for i := 0; i < len(key); i += 2 {
+				rest = append(rest, list[binary.LittleEndian.Uint16(key[i:])][1:])
+			}
 			next = s.add(rest)
 			groups[string(key)] = next
 		}
@@ -64,19 +116,7 @@ func (s *shapes) add(list [][][2]byte) int32 {
 		}
 		steps[k].set[c>>6] |= 1 << (c & 63)
 	}
-	key = key[:0]
-	for _, x := range steps {
-		key = binary.LittleEndian.AppendUint64(key, x.set[2])
-		key = binary.LittleEndian.AppendUint64(key, x.set[3])
-		key = binary.LittleEndian.AppendUint32(key, uint32(x.next))
-	}
-	id, ok := s.known[string(key)]
-	if !ok {
-		id = int32(len(s.steps))
-		s.steps = append(s.steps, steps)
-		s.known[string(key)] = id
-	}
-	return id
+	return steps
 }
 
 // A shapeCache keeps the shapes of the classes that a set has.
