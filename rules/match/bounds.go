@@ -114,17 +114,12 @@ func (d *deriver) measured(re *syntax.Regexp) *bounds {
 	return b
 }
 
-// follow widens bounds by those of the next factor and returns the reach of
-// that.
+// follow widens reach and bytes by those of the next factor and returns the
+// reach of that.
 func (b *bounds) follow(next *bounds) int {
 	b.reach = add(b.reach, next.reach)
 	b.takes[0] |= next.takes[0]
 	b.takes[1] |= next.takes[1]
-	b.begin = b.begin || next.begin
-	b.end = b.end || next.end
-	b.lines = b.lines || next.lines
-	b.words = b.words || next.words
-	b.heavy = b.heavy || next.heavy
 	return next.reach
 }
 

@@ -15,11 +15,11 @@ import (
 // which fourth bytes may follow. What passes is looked up in a bit map of the
 // first six bytes of literals, and of shorter ones. Both steps list where to
 // look on without a branch for each byte, which the processor would often
-// guess wrong. What remains is nearly always a literal; its first two, three
-// and four bytes lead to short literals and to the node of the trie where the
-// walk begins. Beyond ASCII each spelling of a
-// character that folds to the same leads to the same node, so that a literal
-// needs no variants; case in ASCII is one column.
+// guess wrong. What remains is mostly a literal of a length that is now known:
+// a hash table has short literals, and for the others the node of the trie
+// where the walk begins. Beyond ASCII each spelling of a character that folds
+// to the same leads to the same node, so that a literal needs no variants;
+// case in ASCII is one column.
 //
 // The trie is stored as one array in which the edges of all nodes interleave:
 // a node is the place where its edges begin, and the edge of a column stands
@@ -38,60 +38,11 @@ type finder struct {
 	deep  []uint64
 	shift uint
 	// What literals begin with, by its number of bytes.
-	starts [5]starts
+	starts [deepest + 1]starts
 	walks  bool // literals of one byte: each byte is looked at
 	signs  []sign
 	edges  []byte // of each literal
 }
-
-const deepest = 6
-
-// starts is a hash table of what begins with some number of bytes, in lower
-// case.
-type starts struct {
-	list  []start
-	shift uint
-}
-
-type start struct {
-	key     uint64 // the bytes, the first one lowest
-	node    int32  // of the trie; childless without edges, vacant if this is none
-	literal int32  // that ends there, -1 none
-}
-
-const vacant = childless - 1
-
-func newStarts(list []start) starts {
-	size := bits.Len(uint(2*len(list) + 1))
-	s := starts{make([]start, 1<<size), uint(32 - size)}
-	for i := range s.list {
-		s.list[i].node = vacant
-	}
-	for _, x := range list {
-		i := s.slot(x.key)
-		for s.list[i].node != vacant {
-			i = (i + 1) & (len(s.list) - 1)
-		}
-		s.list[i] = x
-	}
-	return s
-}
-
-func (s *starts) slot(key uint64) int { return int(uint32(key) * hashing >> (s.shift & 31)) }
-
-// get returns the entry of a key, nil if there is none.
-func (s *starts) get(key uint64) *start {
-	for i := s.slot(key); ; i = (i + 1) & (len(s.list) - 1) {
-		switch x := &s.list[i]; {
-		case x.node == vacant:
-			return nil
-		case x.key == key:
-			return x
-		}
-	}
-}
-
-const hashing = 0x9E3779B1
 
 // slot is an edge.
 type slot struct {
@@ -204,9 +155,7 @@ func newFinder(literals []string, edges []byte) *finder {
 		for i := range all[n] {
 			all[n][i].node = b.base[all[n][i].node]
 		}
-		if len(all[n]) > 0 {
-			f.starts[n] = newStarts(all[n])
-		}
+		f.starts[n] = newStarts(all[n])
 	}
 	return f
 }
@@ -215,10 +164,8 @@ func newFinder(literals []string, edges []byte) *finder {
 func (f *finder) filter(all *[deepest + 1][]start) {
 	f.walks = len(all[1]) > 0
 	total := 0
-	for n, list := range all {
-		if n != 4 {
-			total += len(list)
-		}
+	for _, list := range all {
+		total += len(list)
 	}
 	size := max(6, min(17, bits.Len(uint(total))+4))
 	f.deep, f.shift = make([]uint64, 1<<size/64), uint(64-size)
@@ -232,18 +179,16 @@ func (f *finder) filter(all *[deepest + 1][]start) {
 			if n >= 4 {
 				fourth = 1 << (v >> 24 & 31)
 			}
-			if n >= 2 && (n <= 4) {
+			if n >= 2 {
 				f.first[two(v)] |= third&(1<<32-1) | fourth<<32
 			}
-			if n == deepest || list[i].literal >= 0 {
-				h := f.hash(v << (64 - 8*n))
-				f.deep[h>>6] |= 1 << (h & 63)
-			}
+			h := f.hash(v << (64 - 8*n))
+			f.deep[h>>6] |= 1 << (h & 63)
 		}
 	}
 }
 
-func (f *finder) hash(v uint64) uint64 { return v * 0x9E3779B97F4A7C15 >> (f.shift & 63) }
+func (f *finder) hash(v uint64) uint64 { return v * hashing >> (f.shift & 63) }
 
 // two are the low five bits of the two lowest bytes.
 func two(v uint64) uint64 { return v&31 | v>>3&(31<<5) }
@@ -300,8 +245,12 @@ const caseless = 0x20202020
 // begin lists what the paths from a node on begin with; the n bytes before it
 // are v.
 func (f *finder) begin(b *builder, all *[deepest + 1][]start, bytes *[256]byte, node int32, v uint64, n int) {
-	if n == 4 || n == deepest || b.ends[node] >= 0 {
-		all[n] = append(all[n], start{v, node, b.ends[node]})
+	if n == deepest || b.ends[node] >= 0 {
+		x := start{v, node, b.ends[node]}
+		if n == deepest {
+			x.widen(b, bytes)
+		}
+		all[n] = append(all[n], x)
 	}
 	if n == deepest {
 		return
@@ -401,8 +350,8 @@ func (f *finder) scan(text string, sc *scratch) {
 	for last := len(text) - 8; i <= last && !f.walks; {
 		stop := min(i+len(sc.passed), last+1)
 		n := f.sift(text, i, stop, sc)
-		for _, at := range sc.passed[:n] {
-			f.look(text, int(at), sc)
+		for _, x := range sc.passed[:n] {
+			f.look(text, i+int(x>>deepest), x, sc)
 		}
 		i = stop
 	}
@@ -411,57 +360,60 @@ func (f *finder) scan(text string, sc *scratch) {
 	}
 }
 
-// sift lists where, from i on and before stop, a literal may begin, and
-// returns how many places there are.
+// sift lists where, from i on and before stop, a literal may begin, with a bit
+// for each length that it may have, and returns how many places there are.
 func (f *finder) sift(text string, i, stop int, sc *scratch) (n int) {
-	passed := &sc.passed
+	passed, begin := &sc.passed, i
 	for ; i < stop; i++ {
 		v := word64(text[i : i+8])
 		set := f.first[two(v)]
-		passed[n&(block-1)] = int32(i)
+		passed[n&(block-1)] = int32(i - begin)
 		n += int(set >> (v >> 16 & 31) & (set >> 32 >> (v >> 24 & 31)) & 1)
 	}
 	m := 0
 	for _, at := range passed[:n] {
-		v := word64(text[at:at+8]) | caseless<<32 | caseless
+		v := word64(text[begin+int(at):begin+int(at)+8]) | caseless<<32 | caseless
 		h6, h5, h4, h3, h2 := f.hash(v<<16), f.hash(v<<24), f.hash(v<<32), f.hash(v<<40), f.hash(v<<48)
-		bit := f.deep[h6>>6]>>(h6&63) | f.deep[h5>>6]>>(h5&63) | f.deep[h4>>6]>>(h4&63) | f.deep[h3>>6]>>(h3&63) | f.deep[h2>>6]>>(h2&63)
-		passed[m&(block-1)] = at
-		m += int(bit & 1)
+		lengths := f.deep[h6>>6]>>(h6&63)&1<<5 | f.deep[h5>>6]>>(h5&63)&1<<4 | f.deep[h4>>6]>>(h4&63)&1<<3 |
+			f.deep[h3>>6]>>(h3&63)&1<<2 | f.deep[h2>>6]>>(h2&63)&1<<1
+		passed[m&(block-1)] = at<<deepest | int32(lengths)
+		m += int((lengths + 1<<deepest - 1) >> deepest)
 	}
 	return m
 }
 
-// look records the literals that begin at an offset that four bytes follow.
-func (f *finder) look(text string, at int, sc *scratch) {
-	key := uint64(lower(text[at])) | uint64(lower(text[at+1]))<<8
-	if s := &f.starts[2]; s.list != nil {
-		if x := s.get(key); x != nil {
-			f.note(text, at, at+2, x.literal, sc)
-		}
-	}
-	key |= uint64(lower(text[at+2])) << 16
-	if s := &f.starts[3]; s.list != nil {
-		if x := s.get(key); x != nil {
-			f.note(text, at, at+3, x.literal, sc)
-		}
-	}
-	key |= uint64(lower(text[at+3])) << 24
-	if s := &f.starts[4]; s.list != nil {
-		if x := s.get(key); x != nil {
-			f.note(text, at, at+4, x.literal, sc)
-			if x.node >= 0 {
-				f.walk(text, at, at+4, x.node, sc)
+// look records the literals that begin at an offset that eight bytes follow
+// and may have the lengths of which bits are set.
+func (f *finder) look(text string, at int, lengths int32, sc *scratch) {
+	key := lower(word64(text[at : at+8]))
+	for set := uint32(lengths) & (1<<deepest - 1); set != 0; set &= set - 1 {
+		n := bits.TrailingZeros32(set) + 1
+		if n < deepest {
+			if x := f.starts[n].get(key & (1<<(8*n) - 1)); x != nil {
+				f.note(text, at, at+n, x.literal, sc)
 			}
+			continue
+		}
+		x := f.starts[deepest].get(key)
+		if x == nil {
+			return
+		}
+		if x.wide() {
+			n += 2
+		}
+		f.note(text, at, at+n, x.literal, sc)
+		if x.node >= 0 {
+			f.walk(text, at, at+n, x.node, sc)
 		}
 	}
 }
 
-func lower(c byte) byte {
-	if c-'A' < 26 {
-		c |= 0x20
-	}
-	return c
+// lower makes the letters of ASCII among eight bytes lower-case.
+func lower(v uint64) uint64 {
+	const each = 0x0101010101010101
+	low := v &^ (0x80 * each)
+	letters := (low + (0x80-'A')*each) &^ (low + (0x80-'Z'-1)*each) &^ v & (0x80 * each)
+	return v | letters>>2
 }
 
 func word64(b string) uint64 {

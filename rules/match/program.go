@@ -13,16 +13,16 @@ import (
 // a match to its begin. It takes what RE2 takes, byte by byte: of characters
 // beyond ASCII their encoding in UTF-8.
 type program struct {
-	nodes   []node
+	classes int
+	lines   bool       // asks for begins or ends of lines,
+	words   bool       // of words,
+	edges   bool       // or of the text
+	class   [256]uint8 // bytes that no set of the pattern tells apart are of one class
 	start   int32
+	nodes   []node
 	sets    []uint64 // classes of bytes, words of them for each
 	words64 int
-	class   [256]uint8 // bytes that no set of the pattern tells apart are of one class
-	classes int
 	samples []byte // one byte of each class
-	lines   bool   // asks for begins or ends of lines,
-	words   bool   // of words,
-	edges   bool   // or of the text
 }
 
 type operation uint8
@@ -317,9 +317,9 @@ func (a *assembler) set(set [4]uint64) int32 {
 	return int32(len(a.bytes256) - 1)
 }
 
-// opening returns the bytes with which what the program takes can begin, nil
-// if it can take nothing.
-func (p *program) opening() *[4]uint64 {
+// opening returns the bytes with which what the program takes must begin; not
+// ok if it can take nothing.
+func (p *program) opening() (set [4]uint64, ok bool) {
 	classes := make([]uint64, p.words64)
 	seen := make([]bool, len(p.nodes))
 	stack := []uint16{uint16(p.start)}
@@ -332,7 +332,7 @@ func (p *program) opening() *[4]uint64 {
 		seen[i] = true
 		switch n := &p.nodes[i]; n.op {
 		case opMatch:
-			return nil
+			return set, false
 		case opSet:
 			for w := range classes {
 				classes[w] |= p.sets[int(n.set)*p.words64+w]
@@ -343,13 +343,12 @@ func (p *program) opening() *[4]uint64 {
 			stack = append(stack, n.out)
 		}
 	}
-	var set [4]uint64
 	for c := range 256 {
 		if k := p.class[c]; classes[k>>6]>>(k&63)&1 != 0 {
 			set[c>>6] |= 1 << (c & 63)
 		}
 	}
-	return &set
+	return set, true
 }
 
 // classify numbers the classes of bytes, by splitting one class set by set.

@@ -197,20 +197,22 @@ func (p *span) decide(text string, first, second []place, y *yard, spent *int, l
 
 // A half is what stands in a pattern before a place, compiled backward, or
 // after it; nil asks for nothing. Most patterns are tried on few mails, so
-// that the automaton is made when it is first needed.
+// that the automaton is made when it is first needed. What most places are
+// decided by stands together, since memory is rarely in the cache.
 type half struct {
-	factors  []*syntax.Regexp
-	backward bool
-	floating bool      // it may begin anywhere behind the place
-	op       syntax.Op // of an assertion that is all
-	once     sync.Once
-	opening  *[4]uint64 // what the first byte that is read must be of; nil is not known
+	opening [4]uint64  // what the first byte that is read must be of, if
+	opens   bool       // that is known
+	run     *automaton // nil: it would take too much memory
 	// It may begin with a long gap: then rest is tried behind each length of
 	// it, which takes far fewer states than one automaton of both.
-	gap   *gap
-	rest  *half
-	whole sync.Once  // makes an automaton all the same
-	run   *automaton // nil: it would take too much memory
+	gap      *gap
+	once     sync.Once
+	op       syntax.Op // of an assertion that is all
+	backward bool
+	floating bool // it may begin anywhere behind the place
+	rest     *half
+	whole    sync.Once // makes an automaton all the same
+	factors  []*syntax.Regexp
 }
 
 func newHalf(factors []*syntax.Regexp, backward bool) *half {
@@ -304,7 +306,7 @@ func (h *half) prepare(y *yard) {
 		if h.gap == nil && h.op == syntax.OpEmptyMatch {
 			h.compile(y)
 			if h.run != nil && !h.floating {
-				h.opening = h.run.opening()
+				h.opening, h.opens = h.run.opening()
 			}
 		}
 	})
@@ -320,7 +322,7 @@ func (h *half) compile(y *yard) {
 // begins says whether the first byte that is read at a place is one with which
 // a match can begin.
 func (h *half) begins(text string, at int) bool {
-	if h.opening == nil {
+	if !h.opens {
 		return true
 	}
 	if h.backward {
