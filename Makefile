@@ -13,7 +13,7 @@ export SPAMCATCHER_SHARED ?= $(abspath ../shared)
 # Debian packages that the build needs, and those that the end-to-end tests
 # use as peers. The build itself needs none so far: it is pure Go.
 BUILD_PACKAGES :=
-PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3
+PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3 spamassassin
 
 FUZZTIME ?= 20s
 
