@@ -374,6 +374,9 @@ func FuzzSet(f *testing.F) {
 }
 
 func TestScanAllocates(t *testing.T) {
+	if underRace {
+		t.Skip("SKIPPED: with the race detector sync.Pool throws things away at random")
+	}
 	s := set(t, `(?i)\bnext of kin\b`, `heir\s+to.{0,20}gold`, `<img[^>]+width=1`, `lottery`)
 	text := strings.Repeat("A letter of no interest to anybody, <img src=x> and heir to nothing. ", 100)
 	n := testing.AllocsPerRun(100, func() { s.Scan(text, func(int, int, int) { t.Fatal("a hit") }) })

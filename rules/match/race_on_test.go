@@ -1,0 +1,6 @@
+//go:build race
+
+package match
+
+// underRace: the race detector is at work.
+const underRace = true
