@@ -47,9 +47,12 @@ type Config struct {
 	MaxSessionsPerClient int
 	Memory               int64
 
-	Lifetime time.Duration
-	Workers  int
-	MinFree  int64
+	Lifetime          time.Duration
+	Workers           int
+	Concurrency       int
+	Warn              time.Duration
+	HoldDoubleBounces bool
+	MinFree           int64
 
 	Syslog   string
 	LogLevel string
@@ -59,13 +62,27 @@ type Config struct {
 	origins  map[string]string // setting -> where its value came from
 }
 
-// A Scope is a set of thresholds and lists for one domain or one address.
+// A Scope is what is set for one domain or one address alone.
 type Scope struct {
 	Name     string
 	Settings policy.Settings
 	Approved string
 	Blocked  string
-	origins  map[string]string
+
+	// Of a domain only.
+	Destinations []string // host:port
+	Queue        string   // "" = Name
+	Concurrency  int
+	Lifetime     time.Duration
+	Source       string
+	TLS          string
+	Pins         []string
+	ETRNFrom     []string
+	Verify       string
+	Recipients   string // file
+	Unverified   string
+
+	origins map[string]string
 }
 
 // A configError is one thing wrong with a configuration file.

@@ -92,14 +92,9 @@ func printScope(w io.Writer, kind string, s Scope) {
 	line := func(key, value string) { fmt.Fprintf(w, "%-54s # %s\n", key+" = "+value, s.origins[key]) }
 	fmt.Fprintf(w, "\n[[%s]]\n", kind)
 	line(scopeKinds[kind].nameKey, strconv.Quote(s.Name))
-	for _, t := range thresholds {
-		if set := t.field(&s.Settings); set.Set() {
-			line(t.key, showThreshold(*set))
-		}
-	}
-	for _, text := range []struct{ key, value string }{{"virus_action", string(s.Settings.Virus)}, {"approvedsenders", s.Approved}, {"blockedsenders", s.Blocked}} {
-		if text.value != "" {
-			line(text.key, strconv.Quote(text.value))
+	for _, set := range scopeKinds[kind].settings {
+		if s.origins[set.key] != "" {
+			line(set.key, set.show(&s))
 		}
 	}
 }

@@ -33,7 +33,7 @@ func readTOML(c *Config, file string, text []byte) error {
 	walk = func(prefix string, tree map[string]any) error {
 		for _, name := range slices.SortedFunc(maps.Keys(tree), func(a, b string) int { return lines[prefix+a] - lines[prefix+b] }) {
 			key, value := prefix+name, tree[name]
-			if i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key }); i >= 0 {
+			if i := slices.IndexFunc(settings, func(s setting[Config]) bool { return s.key == key }); i >= 0 {
 				if err := settings[i].set(c, value); err != nil {
 					return fail(key, "%v", err)
 				}

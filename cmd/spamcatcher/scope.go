@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"spamcatcher/gateway/policy"
 )
@@ -23,24 +27,24 @@ var thresholds = []threshold{
 	{"spam_discard", "score above which mail is accepted and dropped", func(s *policy.Settings) *policy.Threshold { return &s.Discard }},
 }
 
-// thresholdSettings are the global thresholds and the virus action.
-var thresholdSettings = func() []setting {
-	var list []setting
+// thresholdSettings are the thresholds and the virus action.
+func thresholdSettings[T any](of func(*T) *policy.Settings) []setting[T] {
+	var list []setting[T]
 	for _, t := range thresholds {
-		list = append(list, setting{
+		list = append(list, setting[T]{
 			key: t.key, doc: t.doc,
 			fallback: func() any { return int64(100) },
-			set:      func(c *Config, value any) error { return t.set(&c.Global, value) },
-			show:     func(c *Config) string { return showThreshold(*t.field(&c.Global)) },
+			set:      func(c *T, value any) error { return t.set(of(c), value) },
+			show:     func(c *T) string { return showThreshold(*t.field(of(c))) },
 		})
 	}
-	return append(list, setting{
+	return append(list, setting[T]{
 		key: "virus_action", doc: "what happens to malware: refuse, hold, tag or pass",
 		fallback: func() any { return string(policy.VirusRefuse) },
-		set:      func(c *Config, value any) error { return setVirus(&c.Global, value) },
-		show:     func(c *Config) string { return fmt.Sprintf("%q", c.Global.Virus) },
+		set:      func(c *T, value any) error { return setVirus(of(c), value) },
+		show:     func(c *T) string { return fmt.Sprintf("%q", of(c).Virus) },
 	})
-}()
+}
 
 func (t threshold) set(s *policy.Settings, value any) error {
 	parsed, err := policy.ParseThreshold(value)
@@ -72,22 +76,76 @@ func setVirus(s *policy.Settings, value any) error {
 	return nil
 }
 
-// A scopeKind is a kind of table with thresholds and lists of its own.
+// scopeSettings are what [[domain]] and [[recipient]] can set. What a scope
+// leaves out, the wider one decides.
+var scopeSettings = append(thresholdSettings(func(s *Scope) *policy.Settings { return &s.Settings }),
+	text("approvedsenders", "file of senders whose mail scores 0", nil, func(s *Scope) *string { return &s.Approved }, nil),
+	text("blockedsenders", "file of senders whose mail scores 100", nil, func(s *Scope) *string { return &s.Blocked }, nil),
+)
+
+// domainSettings are what [[domain]] can set besides: where its mail goes, and
+// who may ask for it.
+var domainSettings = []setting[Scope]{
+	list("destinations", "servers that get the domain's mail, in turn; none: outgoing_smtp", nil, func(s *Scope) *[]string { return &s.Destinations }, checkServer),
+	text("queue", "name of the queue in which the domain's mail waits: domains on the same servers share one", nil, func(s *Scope) *string { return &s.Queue }, checkQueueName),
+	number("concurrency", "deliveries at one time to the destinations; 0: queue.concurrency", 0, func(s *Scope) *int { return &s.Concurrency }, 0, 1000),
+	duration("lifetime", "seconds that delivery is tried before the mail goes back; 0: queue.lifetime", 0, time.Second, func(s *Scope) *time.Duration { return &s.Lifetime }, 0, 10000*time.Hour),
+	text("source", "local address that deliveries leave from; none: relay.source", nil, func(s *Scope) *string { return &s.Source }, checkAddress),
+	text("tls", "TLS towards the destinations: off, may, encrypt or verify; none: relay.tls", nil, func(s *Scope) *string { return &s.TLS }, tlsModes),
+	list("tls_pin", "SHA-256 fingerprints of the certificates that the destinations may show, for tls = \"verify\" without an authority", nil, func(s *Scope) *[]string { return &s.Pins }, checkFingerprint),
+	list("etrn_from", "who may ask for the domain's mail by ETRN: addresses, networks, or sha256:FINGERPRINT of a client certificate", nil, func(s *Scope) *[]string { return &s.ETRNFrom }, checkRequester),
+	text("verify", "how recipients are verified: off, list (of recipients) or callout (asking a destination)", func() string { return "off" }, func(s *Scope) *string { return &s.Verify }, oneOf("off", "list", "callout")),
+	text("recipients", "file of the domain's recipients, for verify = \"list\"", nil, func(s *Scope) *string { return &s.Recipients }, nil),
+	text("unverified", "what happens to a recipient whom no destination could be asked about: accept or defer", func() string { return "accept" }, func(s *Scope) *string { return &s.Unverified }, oneOf("accept", "defer")),
+}
+
+// A scopeKind is a kind of table that holds for some recipients only.
 type scopeKind struct {
-	nameKey string
-	check   func(string) error
-	add     func(*Config, Scope)
+	nameKey  string
+	check    func(string) error
+	settings []setting[Scope]
+	add      func(*Config, Scope)
 }
 
 var scopeKinds = map[string]scopeKind{
-	"domain":    {"name", checkDomain, func(c *Config, s Scope) { c.ByDomain = append(c.ByDomain, s) }},
-	"recipient": {"address", checkMailbox, func(c *Config, s Scope) { c.ByAddress = append(c.ByAddress, s) }},
+	"domain":    {"name", checkDomain, slices.Concat(domainSettings, scopeSettings), func(c *Config, s Scope) { c.ByDomain = append(c.ByDomain, s) }},
+	"recipient": {"address", checkMailbox, scopeSettings, func(c *Config, s Scope) { c.ByAddress = append(c.ByAddress, s) }},
 }
 
 func checkMailbox(s string) error {
 	local, domain, ok := strings.Cut(s, "@")
 	if !ok || local == "" || checkHostname(domain) != nil {
 		return fmt.Errorf("%q is no address", s)
+	}
+	return nil
+}
+
+// checkQueueName: what ETRN can ask for behind its "#".
+func checkQueueName(s string) error {
+	if s == "" || len(s) > 64 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") != "" {
+		return fmt.Errorf("%q is no name of a queue: 1 to 64 letters, digits, dots, hyphens and underscores", s)
+	}
+	return nil
+}
+
+// checkFingerprint: a SHA-256 in hexadecimal, with or without colons.
+func checkFingerprint(s string) error {
+	if b, err := hex.DecodeString(strings.ReplaceAll(s, ":", "")); err != nil || len(b) != sha256.Size {
+		return fmt.Errorf("%q is no SHA-256 fingerprint of 64 hexadecimal digits", s)
+	}
+	return nil
+}
+
+// checkRequester: who can send ETRN.
+func checkRequester(s string) error {
+	if print, ok := strings.CutPrefix(s, "sha256:"); ok {
+		return checkFingerprint(print)
+	}
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return nil
+	}
+	if _, err := netip.ParseAddr(s); err != nil {
+		return fmt.Errorf("%q is no address, no network, and no sha256:FINGERPRINT", s)
 	}
 	return nil
 }
@@ -103,37 +161,36 @@ func readScope(c *Config, file string, kind scopeKind, prefix string, table map[
 		return configError{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)}
 	}
 	scope := Scope{origins: map[string]string{}}
-	known := []string{kind.nameKey, "virus_action", "approvedsenders", "blockedsenders"}
-	for _, t := range thresholds {
-		known = append(known, t.key)
+	name := text(kind.nameKey, "", nil, func(s *Scope) *string { return &s.Name }, kind.check)
+	known := []string{kind.nameKey}
+	for _, s := range kind.settings {
+		known = append(known, s.key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		value := table[key]
-		text, isText := value.(string)
-		var err error
-		switch i := slices.IndexFunc(thresholds, func(t threshold) bool { return t.key == key }); {
-		case i >= 0:
-			err = thresholds[i].set(&scope.Settings, value)
-		case key == "virus_action":
-			err = setVirus(&scope.Settings, value)
-		case !slices.Contains(known, key):
+		s := name
+		if i := slices.Index(known, key); i < 0 {
 			return fail(key, "unknown setting%s", didYouMean(key, known))
-		case !isText:
-			err = fmt.Errorf("%v is not a text", value)
-		case key == kind.nameKey:
-			scope.Name, err = text, kind.check(text)
-		case key == "approvedsenders":
-			scope.Approved = text
-		case key == "blockedsenders":
-			scope.Blocked = text
+		} else if i > 0 {
+			s = kind.settings[i-1]
 		}
-		if err != nil {
+		if err := s.set(&scope, table[key]); err != nil {
 			return fail(key, "%v", err)
 		}
 		scope.origins[key] = origin(file, lines[prefix+key])
 	}
 	if scope.Name == "" {
 		return fail(kind.nameKey, "is missing")
+	}
+	for key, needs := range map[string]string{"tls_pin": "destinations", "etrn_from": "destinations", "recipients": "verify"} {
+		if scope.origins[key] != "" && scope.origins[needs] == "" {
+			return fail(key, "has no meaning without %s", needs)
+		}
+	}
+	if scope.Verify == "list" && scope.Recipients == "" {
+		return fail("verify", "\"list\" needs recipients, the file with the list")
+	}
+	if scope.Verify == "callout" && len(scope.Destinations) == 0 {
+		return fail("verify", "\"callout\" needs destinations to ask")
 	}
 	kind.add(c, scope)
 	return nil

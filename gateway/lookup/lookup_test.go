@@ -1,7 +1,9 @@
 package lookup
 
 import (
+	"net"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -24,5 +26,21 @@ func TestLocalhost(t *testing.T) {
 func TestNoSuchHost(t *testing.T) {
 	if got, err := (System{}).Addresses(t.Context(), "no such host"); err == nil {
 		t.Errorf("a name with spaces has the addresses %v", got)
+	}
+}
+
+// TestMX: names lose the final dot, and a null MX (RFC 7505) names nobody.
+func TestMX(t *testing.T) {
+	for _, c := range []struct{ records, want []string }{
+		{[]string{"mx1.example.org.", "mx2.example.org"}, []string{"mx1.example.org", "mx2.example.org"}},
+		{[]string{"."}, nil},
+	} {
+		var records []*net.MX
+		for _, host := range c.records {
+			records = append(records, &net.MX{Host: host})
+		}
+		if got := hostsOf(records); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v", c.records, got)
+		}
 	}
 }
