@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"spamcatcher/engine"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/queue"
 )
@@ -158,6 +159,15 @@ func withPolicy(t testing.TB, cfg policy.Config) func() *policy.Policy {
 		t.Fatal(err)
 	}
 	return func() *policy.Policy { return p }
+}
+
+func withDomains(t testing.TB, configs ...domain.Config) func() *domain.Table {
+	t.Helper()
+	table, err := domain.New(configs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() *domain.Table { return table }
 }
 
 func above(t testing.TB, score float64) policy.Threshold {

@@ -44,7 +44,12 @@ func (s *session) logDelivery(d *delivery, err error, r *smtp.SMTPError) {
 			slog.String("symbols", list(d.verdict.Symbols, func(s engine.Scored) string { return s.Name + ":" + share(s.Share) })),
 		)
 	}
-	attrs = append(attrs, slog.String("action", d.action(err, r)))
+	action := d.action(err, r)
+	attrs = append(attrs, slog.String("action", action))
+	if strings.Contains(action, ",") {
+		// Recipients and outcomes have the same order and number.
+		attrs = append(attrs, slog.String("outcomes", list(d.decision.Outcomes, func(o policy.Outcome) string { return string(o.Action) })))
+	}
 	optional := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))

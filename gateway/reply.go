@@ -13,11 +13,13 @@ import (
 // What can go wrong with a message, as far as its sender is to be told the
 // difference. Everything else is an error of ours.
 var (
-	// ErrRelay: the recipient's domain is not one that mail is accepted for.
-	// Config.Accept may return it.
-	ErrRelay = errors.New("relay not permitted")
-	// ErrMailbox: the recipient does not exist. Config.Accept may return it.
+	// ErrMailbox: the recipient does not exist. Config.Verify may return it.
 	ErrMailbox = errors.New("no such mailbox")
+	// ErrUnsure: nobody can tell whether the recipient exists. Config.Verify may
+	// return it.
+	ErrUnsure = errors.New("recipient not verified")
+
+	errRelay = errors.New("relay not permitted")
 
 	errLoop   = errors.New("mail loop")
 	errHeader = errors.New("header too large")
@@ -45,10 +47,12 @@ func replyTo(err error) *smtp.SMTPError {
 		return nil
 	case errors.As(err, &refused):
 		return refused.reply()
-	case errors.Is(err, ErrRelay):
+	case errors.Is(err, errRelay):
 		return reply(550, 5, 7, 1, "relay not permitted")
 	case errors.Is(err, ErrMailbox):
 		return reply(550, 5, 1, 1, "no such mailbox")
+	case errors.Is(err, ErrUnsure):
+		return reply(450, 4, 1, 1, "recipient cannot be verified now, try again later")
 	case errors.Is(err, errCrowd):
 		// RFC 5321 section 4.5.3.1.10: the client sends the rest later.
 		return reply(452, 4, 5, 3, "too many recipients")

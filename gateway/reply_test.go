@@ -22,8 +22,9 @@ func TestReplies(t *testing.T) {
 	}{
 		{&refusal{score: 99.96, id: "X1"}, "550 5.7.1 message refused as spam: score 100.0, id X1"},
 		{&refusal{score: 100, virus: "V", id: "X1"}, "550 5.7.1 message refused, malware found: V; score 100.0, id X1"},
-		{ErrRelay, "550 5.7.1 relay not permitted"},
+		{errRelay, "550 5.7.1 relay not permitted"},
 		{ErrMailbox, "550 5.1.1 no such mailbox"},
+		{ErrUnsure, "450 4.1.1 recipient cannot be verified now, try again later"},
 		{errLoop, "554 5.4.6 mail loop: too many hops"},
 		{errHeader, "552 5.3.4 message header too large"},
 		{errFields, "554 5.6.0 too many header fields"},

@@ -20,6 +20,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/wire"
 	"spamcatcher/queue"
@@ -46,11 +47,30 @@ type Config struct {
 	// Policy returns the policy in force; it is asked for each message, so
 	// that a reload follows. nil: everything but malware is delivered.
 	Policy func() *policy.Policy
-	// Accept is asked for each recipient that the policy accepts. It returns
-	// nil, ErrRelay, ErrMailbox; any other error defers the recipient.
-	Accept func(recipient string) error
+	// Domains returns the domains in force: where their mail waits and for how
+	// long, which recipients they have, who may ask for it. Which domains mail
+	// is accepted for is the policy's to say. nil: there are none.
+	Domains func() *domain.Table
+	// Verify finds out whether a recipient exists, for domains that want it
+	// found out by asking. It returns nil or ErrMailbox; any other error,
+	// ErrUnsure for one, means that nobody could tell. nil: nobody can.
+	Verify func(ctx context.Context, recipient string) error
+	// Release makes waiting mail due and returns how many messages that are:
+	// what waits in the queue and is for the domain (".example.org" with its
+	// subdomains). An empty domain is every domain. nil: no ETRN.
+	Release func(ctx context.Context, queue, domain string) (int, error)
+	// ETRNPause is how long a client waits before it may ask for the same mail
+	// again: 30 s; negative: not at all.
+	ETRNPause time.Duration
+	// Mark is the key of the mark by which this installation knows messages that
+	// it has handled before, whatever became of their Received fields. It must
+	// stay the same over restarts, and be nobody else's: 16 bytes or more from a
+	// random source. nil: there is no mark, and loops are found by Received alone.
+	Mark []byte
 	// Wire configures the connections. Its Hostname and Log are this
-	// config's and its Served is the policy's where it has none.
+	// config's and its Served is the policy's where it has none; ETRN is
+	// answered here, and its TLS asks for certificates of clients where a domain
+	// trusts one.
 	Wire   wire.Config
 	Limits message.Limits
 	// MaxHeaderBytes is the size of a header block from which on a message
@@ -80,7 +100,10 @@ type Server struct {
 	judge          Judge
 	queue          Store
 	policy         func() *policy.Policy
-	accept         func(string) error
+	domains        func() *domain.Table
+	verify         func(context.Context, string) error
+	etrn           *releases
+	mark           []byte
 	wire           wire.Config
 	limits         message.Limits
 	maxHeaderBytes int
@@ -111,7 +134,9 @@ func New(cfg Config) (*Server, error) {
 		judge:          cfg.Judge,
 		queue:          cfg.Queue,
 		policy:         cfg.Policy,
-		accept:         cfg.Accept,
+		domains:        cfg.Domains,
+		verify:         cfg.Verify,
+		mark:           cfg.Mark,
 		wire:           cfg.Wire,
 		limits:         cfg.Limits,
 		maxHeaderBytes: orDefault(cfg.MaxHeaderBytes, 1<<20),
@@ -156,7 +181,22 @@ func New(cfg Config) (*Server, error) {
 	if s.wire.Served == nil {
 		s.wire.Served = func(domain string) bool { return s.policy().Accepts("postmaster@" + domain) }
 	}
+	if len(s.mark) > 0 && len(s.mark) < 16 {
+		return nil, fmt.Errorf("making a gateway: a mark key of %d bytes is too short", len(s.mark))
+	}
+	if s.domains == nil {
+		s.domains = func() *domain.Table { return nil }
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if cfg.Release != nil {
+		s.etrn = newReleases(s.ctx, cfg.Release, cfg.ETRNPause, s.now)
+		s.wire.ETRN = s.answerETRN
+		s.wire.OfferETRN = func() bool {
+			offered, _ := s.domains().ETRN()
+			return offered
+		}
+	}
+	s.wire.TLS = s.askCertificates(s.wire.TLS)
 	s.smtp = s.newSMTP()
 	return s, nil
 }

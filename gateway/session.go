@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -35,6 +34,8 @@ type session struct {
 	from     string
 	to       []string
 	seen     map[string]struct{} // of to
+	lanes    map[string]struct{} // queues that mail for to waits in
+	size     int64               // as declared, 0 if it was not
 	utf8     bool
 	eightBit bool
 }
@@ -45,40 +46,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	s.Reset()
 	s.from = requote(from)
 	if opts != nil {
-		s.utf8 = opts.UTF8
+		s.size, s.utf8 = opts.Size, opts.UTF8
 		s.eightBit = opts.Body == smtp.Body8BitMIME
 	}
-	return nil
-}
-
-// Rcpt adds a recipient, if mail for it is accepted. The same recipient given
-// twice gets one copy.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
-	defer s.guard("RCPT", &err)
-	to = requote(to)
-	if !s.policy().Accepts(to) {
-		return replyTo(ErrRelay)
-	}
-	if s.accept != nil {
-		if err := s.accept(to); err != nil {
-			s.logRecipient(to, err)
-			return replyTo(err)
-		}
-	}
-	// RFC 5321 section 2.4: domains are alike in any case, local parts are not.
-	at := strings.LastIndexByte(to, '@') + 1
-	same := to[:at] + strings.ToLower(to[at:])
-	if _, ok := s.seen[same]; ok {
-		return nil
-	}
-	if len(s.to) >= s.maxRecipients {
-		return replyTo(errCrowd)
-	}
-	if s.seen == nil {
-		s.seen = make(map[string]struct{})
-	}
-	s.seen[same] = struct{}{}
-	s.to = append(s.to, to)
 	return nil
 }
 
@@ -94,7 +64,7 @@ func (s *session) Data(r io.Reader) (err error) {
 
 // Reset forgets the transaction.
 func (s *session) Reset() {
-	s.from, s.to, s.seen, s.utf8, s.eightBit = "", nil, nil, false, false
+	*s = session{Server: s.Server, conn: s.conn}
 }
 
 // Logout ends the session.
@@ -106,6 +76,7 @@ type delivery struct {
 	start    time.Time
 	size     int
 	forged   int
+	passes   int // how often this installation had the message before
 	mail     *engine.Mail
 	verdict  engine.Verdict
 	decision policy.Decision
@@ -118,9 +89,15 @@ type delivery struct {
 func (s *session) process(d *delivery) error {
 	raw := s.conn.Message()
 	d.size = len(raw)
+	if len(s.lanes) > 1 && s.copied(int64(d.size)) > maxCopied+maxCopied/2 {
+		return fmt.Errorf("copying %d octets %d times: %w", d.size, len(s.lanes), errCrowd)
+	}
 	head, err := readHeader(raw, s.host, s.maxHeaderBytes, s.maxFields)
 	if err != nil {
 		return fmt.Errorf("reading header: %w", err)
+	}
+	if d.passes = passesOf(s.mark, raw, head.forged); d.passes > maxOwnHops {
+		return fmt.Errorf("reading mark: %w", errLoop)
 	}
 	if d.forged = len(head.forged); d.forged > 0 {
 		raw = head.strip(raw)
@@ -167,33 +144,58 @@ func (s *session) mailOf(raw []byte, now time.Time) *engine.Mail {
 	}
 }
 
+// A group is what recipients must have in common to get one copy of a message.
+type group struct {
+	policy.Outcome
+	lane     string
+	lifetime time.Duration
+}
+
 // drafts returns what is put into the queue: one draft for each different
-// outcome, with the recipients that have it. What is discarded has none.
+// outcome and queue, with the recipients that have it. So a queue's mail never
+// names a recipient of another, nor waits for it. What is discarded has none.
 func (s *session) drafts(d *delivery, head header, raw []byte) []queue.Draft {
 	t := trace{
 		host: s.host, id: d.id, mail: d.mail, tls: s.conn.TLS(), utf8: s.utf8,
-		time: d.start, verdict: d.verdict, report: s.report,
+		time: d.start, verdict: d.verdict, report: s.report, mark: markOf(s.mark, d.passes+1, d.id),
 	}
+	domains := s.domains()
+	// RFC 6531 section 3.1: a message has to be sent on with SMTPUTF8 when an
+	// address or the header is not ASCII. Some clients ask for it always, and a
+	// server behind may lack it.
+	wide := s.utf8 && !(isASCII(s.from) && isASCII(raw[:head.size]))
 	var drafts []queue.Draft
 	var note map[string]string
-	place := make(map[policy.Outcome]int)
+	place := make(map[group]int)
+	bodies := make(map[policy.Outcome][][]byte)
 	for i, o := range d.decision.Outcomes {
 		if o.Action == policy.Discard {
 			continue
 		}
-		n, ok := place[o]
+		own := group{Outcome: o}
+		if of, ok := domains.Find(s.to[i]); ok {
+			own.lifetime = of.Lifetime
+			if of.Own() {
+				own.lane = of.Queue
+			}
+		}
+		n, ok := place[own]
 		if !ok {
 			if note == nil {
 				note = noteOf(d)
 			}
+			if bodies[o] == nil {
+				bodies[o] = head.compose(t.write(o), raw, o.Tag)
+			}
 			n = len(drafts)
-			place[o] = n
+			place[own] = n
 			draft := queue.Draft{
 				ID:       d.id,
 				Sender:   s.from,
-				Body:     head.compose(t.write(o), raw, o.Tag),
-				UTF8:     s.utf8 && needsUTF8(s.from, s.to, raw[:head.size]),
+				Body:     bodies[o],
+				UTF8:     wide,
 				EightBit: s.eightBit,
+				Lifetime: own.lifetime,
 				Note:     withScore(note, o),
 			}
 			if n > 0 {
@@ -208,19 +210,9 @@ func (s *session) drafts(d *delivery, head header, raw []byte) []queue.Draft {
 			drafts = append(drafts, draft)
 		}
 		drafts[n].Recipients = append(drafts[n].Recipients, s.to[i])
+		drafts[n].UTF8 = drafts[n].UTF8 || s.utf8 && !isASCII(s.to[i])
 	}
 	return drafts
-}
-
-// needsUTF8 says whether a message that was sent with SMTPUTF8 has to be sent
-// on with it. RFC 6531 section 3.1: that is so when an address or the header is
-// not ASCII. Some clients ask for it always, and a server behind may lack it.
-func needsUTF8(from string, to []string, header []byte) bool {
-	ascii := isASCII(from) && isASCII(header)
-	for _, t := range to {
-		ascii = ascii && isASCII(t)
-	}
-	return !ascii
 }
 
 func isASCII[T string | []byte](s T) bool {
@@ -263,42 +255,4 @@ func (s *session) guard(command string, err *error) {
 		s.log.LogAttrs(context.Background(), levelFault, "session panicked", faultAttrs(command, p, debug.Stack())...)
 		*err = replyTo(fmt.Errorf("panic: %v", p))
 	}
-}
-
-// requote writes an address as RFC 5321 section 4.1.2 has it. go-smtp hands
-// out local parts without their quotes, so that one which is not a Dot-string
-// was a Quoted-string.
-func requote(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 || isDotString(address[:at]) {
-		return address
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := range at {
-		if c := address[i]; c == '"' || c == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(address[i])
-	}
-	b.WriteByte('"')
-	b.WriteString(address[at:])
-	return b.String()
-}
-
-// isDotString says whether a local part needs no quotes. RFC 5321 section
-// 4.1.2, RFC 6531 section 3.3: atoms of atext and of UTF-8, joined by dots.
-// Dots at the ends or two in a row are no Dot-string, but are found in
-// addresses, without quotes.
-func isDotString(local string) bool {
-	for i := range len(local) {
-		c := local[i]
-		switch {
-		case c >= 0x80, 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return local != ""
 }

@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/smtp"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"spamcatcher/engine"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/wire"
 	"spamcatcher/queue"
@@ -209,8 +206,9 @@ func TestFaultsOfOurs(t *testing.T) {
 
 func TestRecipients(t *testing.T) {
 	b := start(t, Config{
-		Policy: withPolicy(t, policy.Config{Relay: []string{"example.com", ".example.net"}}),
-		Accept: func(to string) error {
+		Policy:  withPolicy(t, policy.Config{Relay: []string{"example.com", ".example.net"}}),
+		Domains: withDomains(t, domain.Config{Name: "example.com", Verify: "callout", Unverified: "defer"}),
+		Verify: func(_ context.Context, to string) error {
 			switch {
 			case strings.HasPrefix(to, "nobody@"):
 				return fmt.Errorf("asking: %w", ErrMailbox)
@@ -227,7 +225,7 @@ func TestRecipients(t *testing.T) {
 	for _, r := range []struct{ to, reply string }{
 		{"u@example.org", "550 5.7.1 relay not permitted"},
 		{"nobody@example.com", "550 5.1.1 no such mailbox"},
-		{"trouble@example.com", "451 4.3.0 temporary failure, try again later"},
+		{"trouble@example.com", "450 4.1.1 recipient cannot be verified now, try again later"},
 		{"bug@example.com", "451 4.3.0 temporary failure, try again later"},
 		{"u@example.com", "250 2.1.5 recipient ok"},
 		{"u@sub.example.net", "250 2.1.5 recipient ok"},
@@ -369,187 +367,4 @@ func TestPolicyIsAskedForEachMessage(t *testing.T) {
 	c.message(testMessage, "250")
 	current = withPolicy(t, policy.Config{Settings: policy.Settings{Reject: above(t, 79.9)}})
 	c.message(testMessage, "550 5.7.1")
-}
-
-// 250 is said only after Put has returned.
-func TestNo250BeforePut(t *testing.T) {
-	release, called := make(chan struct{}), make(chan struct{})
-	store := &memory{}
-	store.fail = func() error { close(called); <-release; return nil }
-	b := start(t, Config{Queue: store})
-	c := b.dial()
-	c.begin()
-	c.send("DATA", "354")
-	io.WriteString(c.conn, testMessage+".\r\n")
-	<-called
-	c.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if n, err := c.r.Peek(1); err == nil {
-		t.Fatalf("something was said before Put returned: %q", n)
-	}
-	c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	close(release)
-	c.want("250 2.0.0 queued as ")
-}
-
-// Shutdown lets a message under way finish; idle sessions end.
-func TestShutdown(t *testing.T) {
-	release, called := make(chan struct{}), make(chan struct{})
-	b := start(t, Config{Judge: judge(func(context.Context, *engine.Mail) engine.Verdict {
-		close(called)
-		<-release
-		return engine.Verdict{}
-	})})
-	idle, busy := b.dial(), b.dial()
-	busy.begin()
-	busy.send("DATA", "354")
-	io.WriteString(busy.conn, testMessage+".\r\n")
-	<-called
-	done := make(chan error, 1)
-	go func() { done <- b.Shutdown(context.Background()) }()
-	idle.want("421 4.3.2")
-	select {
-	case err := <-done:
-		t.Fatalf("shut down under a message: %v", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-	close(release)
-	busy.want("250 2.0.0 queued as ")
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if len(b.store.all()) != 1 {
-		t.Error("not queued")
-	}
-}
-
-// A shutdown that takes too long can be forced, and ends what is judged.
-func TestForcedShutdown(t *testing.T) {
-	called, ended := make(chan struct{}), make(chan struct{})
-	b := start(t, Config{Judge: judge(func(ctx context.Context, _ *engine.Mail) engine.Verdict {
-		close(called)
-		<-ctx.Done()
-		close(ended)
-		return engine.Verdict{}
-	})})
-	c := b.dial()
-	c.begin()
-	c.send("DATA", "354")
-	io.WriteString(c.conn, testMessage+".\r\n")
-	<-called
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := b.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Fatalf("Shutdown: %v", err)
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-ended:
-	default:
-		t.Error("Close returned before the session ended")
-	}
-	if line, err := c.r.ReadString('\n'); strings.HasPrefix(line, "250") {
-		t.Errorf("answered %q, %v", line, err)
-	}
-}
-
-// net/smtp is somebody else's idea of a client.
-func TestForeignClient(t *testing.T) {
-	b := start(t, Config{Wire: wire.Config{TLS: func() *tls.Config { return certificate(t) }}})
-	c, err := smtp.Dial(b.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	steps := []func() error{
-		func() error { return c.Hello("client.example.org") },
-		func() error { return c.StartTLS(&tls.Config{InsecureSkipVerify: true}) },
-		func() error { return c.Mail("a@example.org") },
-		func() error { return c.Rcpt("u@example.com") },
-		func() error {
-			w, err := c.Data()
-			if err != nil {
-				return err
-			}
-			io.WriteString(w, testMessage)
-			return w.Close()
-		},
-		c.Quit,
-	}
-	for i, step := range steps {
-		if err := step(); err != nil {
-			t.Fatalf("step %d: %v", i, err)
-		}
-	}
-	got := body(b.store.all()[0])
-	if !regexp.MustCompile(`^Received: from client\.example\.org \(\[127\.0\.0\.1\]\) by mx\.example\.com \(using TLSv1\.3 with cipher TLS_[A-Z0-9_]+\) with UTF8SMTPS id [0-9a-z]+ for <u@example\.com>;`).MatchString(unfold(got)) {
-		t.Errorf("message:\n%s", got)
-	}
-	if !strings.HasSuffix(got, "\r\n"+testMessage) {
-		t.Errorf("message:\n%s", got)
-	}
-}
-
-// Sessions side by side do not get into each other's way.
-func TestManySessions(t *testing.T) {
-	b := start(t, Config{Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict {
-		return engine.Verdict{Score: float64(len(m.Message.Text()) % 100), Plan: "p"}
-	})})
-	const sessions, each = 10, 20
-	var wg sync.WaitGroup
-	for n := range sessions {
-		c := b.dial()
-		wg.Go(func() {
-			for i := range each {
-				name := fmt.Sprintf("m%d-%d", n, i)
-				fmt.Fprintf(c.conn, "MAIL FROM:<%s@example.org>\r\nRCPT TO:<%s@example.com>\r\nDATA\r\n", name, name)
-				fmt.Fprintf(c.conn, "Subject: %s\r\n\r\n%s\r\n.\r\n", name, strings.Repeat(name+" ", i))
-				for range 4 {
-					if _, err := c.r.ReadString('\n'); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-	seen := map[string]bool{}
-	for _, d := range b.store.all() {
-		name, _, _ := strings.Cut(d.Sender, "@")
-		if d.Recipients[0] != name+"@example.com" || !strings.Contains(body(d), "Subject: "+name+"\r\n\r\n") || !strings.Contains(body(d), d.ID) {
-			t.Errorf("mixed up: %+v\n%s", d, body(d))
-		}
-		seen[d.ID+name] = true
-	}
-	if len(seen) != sessions*each || len(b.log.lines("message")) != sessions*each || b.Stats().Accepted != sessions*each {
-		t.Errorf("%d messages, %d log lines, stats %+v", len(seen), len(b.log.lines("message")), b.Stats())
-	}
-}
-
-// What a client sends cannot break the log line, nor fill the log.
-func TestLogIsSafe(t *testing.T) {
-	b := start(t, Config{Judge: judge(func(context.Context, *engine.Mail) engine.Verdict {
-		return engine.Verdict{Plan: "p", Score: 1, Faults: []engine.Fault{{Check: "slow", Kind: engine.FaultLate, Err: "x\ny"}},
-			Symbols: []engine.Scored{{Name: "A\nmsg=forged", Detail: "x\n"}}}
-	})})
-	c := b.dial()
-	c.send("EHLO a\"msg=forged", "250")
-	c.send("MAIL FROM:<"+strings.Repeat("x", 60)+`@`+strings.Repeat("y.", 90)+"example>", "250")
-	for i := range 500 {
-		c.send(fmt.Sprintf("RCPT TO:<user%d@example.com>", i), "250")
-	}
-	c.data(testMessage, "250")
-	lines := b.log.lines("message")
-	if len(lines) != 1 {
-		t.Fatalf("%d lines", len(lines))
-	}
-	line := lines[0]
-	if len(line) > 4000 || !strings.Contains(line, ",+394 ") || !strings.Contains(line, "faults=slow:late") || !strings.Contains(line, `A?msg=forged`) || !strings.Contains(line, "…") {
-		t.Errorf("line of %d bytes: %s", len(line), line)
-	}
-	if len(b.log.lines("forged")) > 0 {
-		t.Error("forged a line")
-	}
 }

@@ -23,7 +23,8 @@ type trace struct {
 	utf8    bool // MAIL had SMTPUTF8
 	time    time.Time
 	verdict engine.Verdict
-	report  bool // X-SpamCatcher-Report is wanted
+	report  bool   // X-SpamCatcher-Report is wanted
+	mark    string // "" for none
 }
 
 // write returns the fields that are put before the message for recipients of
@@ -45,6 +46,9 @@ func (t trace) write(o policy.Outcome) []byte {
 	}
 	if t.verdict.TimedOut {
 		b.field("X-SpamCatcher-Timeout", "yes")
+	}
+	if t.mark != "" {
+		b.field(markField, strings.Fields(t.mark)...)
 	}
 	return b.bytes
 }

@@ -1,10 +1,8 @@
 package queue
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"runtime/debug"
@@ -16,35 +14,32 @@ import (
 
 // attempt tries j's item once: note that it is tried, deliver, record what came of it.
 func (q *Queue) attempt(ctx context.Context, j *job) {
-	e, err := q.beginAttempt(j.id)
+	e, err := q.beginAttempt(j)
 	if err != nil {
-		if !errors.Is(err, errStale) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) {
+		if !errors.Is(err, ErrClosed) {
 			q.log.Warn("attempt could not begin", "id", j.id, "error", err)
-			q.sched.repass()
 		}
+		q.sched.retake(j)
 		return
 	}
-	q.try(ctx, e)
+	if e == nil {
+		q.sched.retake(j)
+		return
+	}
+	q.try(ctx, j, e)
 }
 
 // try delivers e, whose attempt is noted, and records what came of it.
-func (q *Queue) try(ctx context.Context, e *entry) {
+func (q *Queue) try(ctx context.Context, j *job, e *entry) {
 	body, err := q.openBody(e)
 	if err != nil {
 		q.log.Error("a message's body cannot be read; the item is held", "id", e.ID, "from", e.Sender, "error", err)
+		q.keep(e.place.seg)
 		q.record(ctx, e, func() *op {
-			o := q.change(e.ID, func(now *entry) error {
-				now.Hold, now.Next = "its body cannot be read: "+err.Error(), time.Time{}
-				return nil
-			})
-			change := o.apply
-			o.apply = func(t *tx) error {
-				if err := change(t); err != nil {
-					return err
-				}
-				return t.Delete(tryKey(e.ID))
-			}
-			return o
+			return q.change(func(t *tx, e *entry) (bool, error) {
+				e.Hold, e.Next = "its body cannot be read: "+err.Error(), time.Time{}
+				return true, t.Delete(tryKey(e.ID))
+			}, e.ID)
 		})
 		return
 	}
@@ -52,7 +47,7 @@ func (q *Queue) try(ctx context.Context, e *entry) {
 	results := q.deliver(ctx, e.Item, body)
 	marks := marksOf(e.Item, results)
 	body.mark(marks)
-	q.settle(ctx, e, results, marks)
+	q.settle(ctx, j, e, results, marks, body)
 }
 
 // marksOf returns the marks of it's recipients as far as they may be written before the index knows of results: those
@@ -70,19 +65,27 @@ func marksOf(it *Item, results []Result) []byte {
 	return marks
 }
 
-// beginAttempt notes, before anything of the item is looked at, that it is being tried: if the process dies of it, Open will know.
-func (q *Queue) beginAttempt(id string) (e *entry, err error) {
+// beginAttempt notes, before anything of the item is looked at, that it is being tried: if the process dies of it, Open
+// will know. It returns nil if the item is not what the job says any more; a due key that no item has is removed.
+func (q *Queue) beginAttempt(j *job) (e *entry, err error) {
 	o := &op{need: q.cfg.MinFree / recordShare, size: 200}
 	o.apply = func(t *tx) error {
-		if e, err = getEntry(t.Txn, id); err != nil {
+		e, err = getEntry(t.Txn, j.id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if e.Hold != "" || e.Next.After(q.now()) {
+		if err != nil || e.Hold != "" || string(dueKey(e.Item)) != j.due {
+			e = nil
+			return t.Delete([]byte(j.due))
+		}
+		if e.Next.After(q.indexNow()) {
+			e = nil
 			return errStale
 		}
-		return t.Set(tryKey(id), nil)
+		e.moved = q.clock.indexMoved()
+		return t.Set(tryKey(j.id), nil)
 	}
-	if err := q.do(context.Background(), o); err != nil {
+	if err := q.do(background, o); err != nil && !errors.Is(err, errStale) {
 		return nil, err
 	}
 	return e, nil
@@ -100,27 +103,25 @@ func (q *Queue) deliver(ctx context.Context, it *Item, body io.ReadSeeker) (resu
 			}
 		}
 	}()
-	copied := *it
-	copied.Recipients = slices.Clone(it.Recipients)
+	copied := it.clone()
 	copied.Attempts++
-	return q.cfg.Deliverer.Deliver(ctx, &copied, body)
+	return q.cfg.Deliverer.Deliver(ctx, copied, body)
 }
 
 // settle records the results of an attempt: the new states, and with them, in the same commit, either the next due time
-// or, when every recipient is final, the end of the item; and the notification for recipients that failed.
+// or, when every recipient is final, the end of the item; and the notifications about recipients that failed or are delayed.
 // marked are the marks that e's record has in the spool.
-func (q *Queue) settle(ctx context.Context, e *entry, results []Result, marked []byte) {
-	now := q.now()
-	after := *e.Item
-	after.Recipients = slices.Clone(e.Recipients)
+func (q *Queue) settle(ctx context.Context, j *job, e *entry, results []Result, marked []byte, body *body) {
+	now, moved := q.clock.read()
+	after := e.clone()
+	after.move(moved - e.moved)
 	after.Attempts++
 	after.Crashes = 0
 	after.Tried = now
-	expired := !now.Before(after.Expires) // and it was tried just now
 	most := max(40, min(maxReply, replyBytes/len(after.Recipients)))
-	var failed []Recipient
-	i := 0
-	for n := range after.Recipients {
+	down := true
+	var tried []*Recipient
+	for i, n := 0, 0; n < len(after.Recipients); n++ {
 		r := &after.Recipients[n]
 		if r.State.Final() {
 			continue
@@ -130,67 +131,87 @@ func (q *Queue) settle(ctx context.Context, e *entry, results []Result, marked [
 		if !res.State.Final() {
 			res.State = Deferred
 		}
-		if res.State == Deferred && expired {
-			res.State = Failed
-			res.Reply = "554 5.4.7 delivery time expired; last reply: " + res.Reply
+		if res.State != Deferred || !res.Down {
+			down = false
+			r.Attempts++
 		}
 		r.State, r.Server, r.Changed = res.State, cut(res.Server, most/4), now
 		r.Reply = cut(res.Reply, most)
-		r.Attempts++
+		tried = append(tried, r)
+	}
+	after.remember(attemptOf(now, tried, down))
+	told := after.History[len(after.History)-1]
+	if q.sched.heard(j, down, told.Reply, told.Server) {
+		after.Next = now // the lane's pause counts; this one goes behind the others that wait
+	} else if after.Next = stamp(now.Add(q.cfg.Retry(after.answered()))); after.Next.After(after.Expires) {
+		after.Next = after.Expires
+	}
+	var failed []Recipient
+	for _, r := range tried {
+		if r.State == Deferred && !now.Before(after.Expires) { // and it was tried just now
+			r.State, r.Reply = Failed, cut(expired(r.Reply), most)
+		}
 		if r.State == Failed {
 			failed = append(failed, *r)
 		}
 	}
-	done := len(after.Pending()) == 0
-	if after.Next = stamp(now.Add(q.cfg.Retry(after.Attempts))); after.Next.After(after.Expires) {
-		after.Next = after.Expires
+	q.report(e, after)
+	c := &conclusion{e: e, after: after, moved: moved, marked: marked, tried: true}
+	q.conclude(c, failed, body)
+	q.record(ctx, e, func() *op { return q.concluding(c) })
+}
+
+const expiredReply = "554 5.4.7 delivery time expired"
+
+func expired(reply string) string {
+	if reply == "" {
+		return expiredReply
 	}
-	q.report(e, &after)
-	bounce := q.bounce(&after, failed)
-	if bounce.err != nil {
-		q.log.Error("no notification could be made; the item is held", "id", e.ID, "from", e.Sender, "error", bounce.err)
-		for n := range after.Recipients {
-			if r := &after.Recipients[n]; r.State == Failed && !e.Recipients[n].State.Final() {
-				r.State = Deferred
-			}
+	return expiredReply + "; last reply: " + reply
+}
+
+// answered is the number of attempts that had an answer, of the open recipient that has had most.
+func (it *Item) answered() (n int) {
+	for i := range it.Recipients {
+		if r := &it.Recipients[i]; !r.State.Final() {
+			n = max(n, r.Attempts)
 		}
-		done = false
 	}
-	q.record(ctx, e, func() *op {
-		o := &op{need: q.cfg.MinFree / recordShare, size: 500 + 300*len(after.Recipients), lazy: true}
-		if bounce.draft != nil {
-			r, err := q.prepare(*bounce.draft)
-			if err == nil {
-				o.add(r)
-			}
+	return max(1, n)
+}
+
+// attemptOf sums an attempt up.
+func attemptOf(now time.Time, tried []*Recipient, down bool) Attempt {
+	a := Attempt{Time: now, Down: down}
+	for i, r := range tried {
+		switch r.State {
+		case Delivered:
+			a.Delivered++
+		case Failed:
+			a.Failed++
+		default:
+			a.Deferred++
 		}
-		o.apply = func(t *tx) error {
-			now, err := getEntry(t.Txn, e.ID)
-			if err != nil {
-				return err
-			}
-			before := *now.Item
-			after := after
-			after.Expires = before.Expires
-			if after.Hold = before.Hold; after.Hold != "" { // held meanwhile
-				after.Next = time.Time{}
-			}
-			if bounce.err != nil {
-				after.Hold, after.Next = "no notification could be made: "+bounce.err.Error(), time.Time{}
-			}
-			if err := t.Delete(tryKey(e.ID)); err != nil {
-				return err
-			}
-			if now.place != e.place || !bytes.Equal(marked, marks(&after)) {
-				t.marks(now.place, &after)
-			}
-			if done {
-				return t.remove(&entry{&before, now.place})
-			}
-			return t.put(&entry{&before, now.place}, &entry{&after, now.place})
+		if i == 0 || r.State != Delivered && a.Delivered == i {
+			a.Server, a.Reply = cut(r.Server, maxHistoryReply), cut(r.Reply, maxHistoryReply)
 		}
-		return o
-	})
+	}
+	if a.Delivered == len(tried) && len(tried) > 0 {
+		a.Server, a.Reply = cut(tried[0].Server, maxHistoryReply), cut(tried[0].Reply, maxHistoryReply)
+	}
+	return a
+}
+
+// remember adds an attempt to the history.
+func (it *Item) remember(a Attempt) {
+	it.History = append(slices.Clone(it.History[max(0, len(it.History)-maxHistory+1):]), a)
+}
+
+// clone is a copy that shares nothing that changes.
+func (it *Item) clone() *Item {
+	c := *it
+	c.Recipients, c.History = slices.Clone(it.Recipients), slices.Clone(it.History)
+	return &c
 }
 
 // resultOf returns the result for the i'th pending recipient. One that names another recipient is not taken for it.
@@ -224,52 +245,11 @@ const (
 // cut bounds a text to most bytes.
 func cut(s string, most int) string { return s[:min(len(s), most)] }
 
-// notice is the notification that recipients failed, if there is to be one.
-type notice struct {
-	draft *Draft
-	err   error
-}
-
-// bounce asks Config.Bounce for the notification about failed recipients.
-func (q *Queue) bounce(it *Item, failed []Recipient) (n notice) {
-	if len(failed) == 0 {
-		return notice{}
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			q.panics.Add(1)
-			q.log.Error("making a notification panicked", "id", it.ID, "panic", p, "stack", string(debug.Stack()))
-			n = notice{err: fmt.Errorf("panic: %v", p)}
-		}
-	}()
-	if q.cfg.Bounce != nil {
-		copied := *it
-		copied.Recipients = slices.Clone(it.Recipients)
-		if d, ok := q.cfg.Bounce(&copied, failed); ok {
-			if d.ID == "" {
-				d.ID = newID(q.now())
-			}
-			if _, err := q.prepare(d); err != nil {
-				return notice{err: err}
-			}
-			return notice{draft: &d}
-		}
-	}
-	for _, r := range failed {
-		if it.Sender == "" {
-			q.log.Warn("double bounce, dropped: a message from the null sender failed", "id", it.ID, "to", r.Address, "reply", r.Reply)
-		} else {
-			q.log.Warn("recipient failed, no notification", "id", it.ID, "from", it.Sender, "to", r.Address, "reply", r.Reply)
-		}
-	}
-	return notice{}
-}
-
 // record does the op that make makes, again and again as long as the disk is full: what an attempt brought is not given
 // up lightly, because the message would be delivered twice. It gives up when the queue closes or ctx ends.
 func (q *Queue) record(ctx context.Context, e *entry, make func() *op) {
 	for {
-		err := q.do(context.Background(), make())
+		err := q.do(background, make())
 		switch {
 		case err == nil:
 			return
@@ -285,22 +265,6 @@ func (q *Queue) record(ctx context.Context, e *entry, make func() *op) {
 		q.log.Error("what an attempt brought could not be recorded; the message may be delivered again", "id", e.ID, "error", err)
 		return
 	}
-}
-
-// change returns an op that changes one item by f, which returns errStale to leave it alone.
-func (q *Queue) change(id string, f func(*entry) error) *op {
-	return &op{need: q.cfg.MinFree / recordShare, size: 2000, apply: func(t *tx) error {
-		e, err := getEntry(t.Txn, id)
-		if err != nil {
-			return err
-		}
-		before := *e.Item
-		before.Recipients = slices.Clone(e.Recipients)
-		if err := f(e); err != nil {
-			return err
-		}
-		return t.put(&entry{&before, e.place}, e)
-	}}
 }
 
 // openBody opens e's message; if its record was moved in that instant, at its new place.

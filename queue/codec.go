@@ -11,7 +11,19 @@ import (
 // An item is stored as one version byte and then its fields in a fixed order: strings with their length before them,
 // numbers as varints, times as Unix milliseconds (0 = none). The same bytes stand in the spool (as Put made them) and
 // in the index (as they are now).
-const codecVersion = 1
+//
+// Version 2 has more fields behind those of version 1. An item that needs none of them is written as version 1, so that
+// the spool can be read by a program from before there were lanes.
+const (
+	codecVersion1 = 1
+	codecVersion2 = 2
+)
+
+// Bounds of Item.History.
+const (
+	maxHistory      = 10
+	maxHistoryReply = 200
+)
 
 var errCodec = errors.New("item record is damaged")
 
@@ -27,7 +39,11 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 func appendItem(b []byte, it *Item) []byte {
-	b = append(b, codecVersion)
+	version := byte(codecVersion1)
+	if it.Lane != "" || it.Lifetime != 0 || !it.Warned.IsZero() || len(it.History) > 0 {
+		version = codecVersion2
+	}
+	b = append(b, version)
 	b = appendString(b, it.ID)
 	b = appendString(b, it.Sender)
 	for _, t := range []time.Time{it.Received, it.Next, it.Expires, it.Tried} {
@@ -59,7 +75,30 @@ func appendItem(b []byte, it *Item) []byte {
 		b = appendString(b, r.Server)
 		b = appendTime(b, r.Changed)
 	}
+	if version == codecVersion1 {
+		return b
+	}
+	b = appendString(b, it.Lane)
+	b = binary.AppendUvarint(b, uint64(it.Lifetime))
+	b = appendTime(b, it.Warned)
+	b = binary.AppendUvarint(b, uint64(len(it.History)))
+	for i := range it.History {
+		a := &it.History[i]
+		b = appendTime(b, a.Time)
+		b = appendString(appendString(b, a.Server), a.Reply)
+		for _, n := range []int{a.Delivered, a.Deferred, a.Failed} {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+		b = appendBool(b, a.Down)
+	}
 	return b
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 // reader takes fields off the front of b; after the first that does not fit, everything is zero and bad is set.
@@ -124,7 +163,8 @@ func (r *reader) count(min int) int {
 
 func decodeItem(b []byte) (*Item, error) {
 	r := reader{b: b}
-	if r.byte() != codecVersion {
+	version := r.byte()
+	if version != codecVersion1 && version != codecVersion2 {
 		return nil, errCodec
 	}
 	it := &Item{ID: r.string(), Sender: r.string()}
@@ -145,6 +185,16 @@ func decodeItem(b []byte) (*Item, error) {
 		for i := range it.Recipients {
 			it.Recipients[i] = Recipient{Address: r.string(), State: State(r.byte()), Attempts: int(r.uvarint()),
 				Reply: r.string(), Server: r.string(), Changed: r.time()}
+		}
+	}
+	if version == codecVersion2 {
+		it.Lane, it.Lifetime, it.Warned = r.string(), time.Duration(r.uvarint()), r.time()
+		if n := r.count(7); n > 0 {
+			it.History = make([]Attempt, n)
+			for i := range it.History {
+				it.History[i] = Attempt{Time: r.time(), Server: r.string(), Reply: r.string(),
+					Delivered: int(r.uvarint()), Deferred: int(r.uvarint()), Failed: int(r.uvarint()), Down: r.byte() != 0}
+			}
 		}
 	}
 	if r.bad || len(r.b) != 0 || checkID(it.ID) != nil {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,14 +17,18 @@ import (
 // The index (Badger) knows where each item's record is, how its delivery stands and when it is due. Keys:
 //
 //	i/<id>          place and item
-//	d/<ms, 8><id>   the item is due then (not for held items); value: 1 if it is under suspicion of crashing us, else 0, then its first open recipient's domain
+//	l/<lane>\0<ms, 8><id>
+//	                the item waits in this lane and is due then (not for held items); value: what a walk must know of it (see due)
 //	t/<id>          an attempt was begun whose result is not recorded yet
 //	m/end           segment and offset up to which the spool's records are indexed: what lies before and has no i/ key is finished
+//
+// An index from before there were lanes has d/<ms, 8><id> in the place of l/ keys; Open gives its items their lanes.
 const (
-	itemPrefix = "i/"
-	duePrefix  = "d/"
-	tryPrefix  = "t/"
-	endKey     = "m/end"
+	itemPrefix   = "i/"
+	lanePrefix   = "l/"
+	tryPrefix    = "t/"
+	endKey       = "m/end"
+	oldDuePrefix = "d/"
 )
 
 // openIndex opens the Badger database in dir with settings for little memory (libraries' defaults would map gigabytes).
@@ -102,32 +107,73 @@ func (l badgerLog) Debugf(string, ...any)       {}
 func itemKey(id string) []byte { return append([]byte(itemPrefix), id...) }
 func tryKey(id string) []byte  { return append([]byte(tryPrefix), id...) }
 
-func dueKey(t time.Time, id string) []byte {
-	return append(binary.BigEndian.AppendUint64([]byte(duePrefix), uint64(max(0, t.UnixMilli()))), id...)
+// dueKey is where the index says when it is due, and in which lane.
+func dueKey(it *Item) []byte {
+	k := make([]byte, 0, len(lanePrefix)+len(it.Lane)+1+8+len(it.ID))
+	k = append(append(append(k, lanePrefix...), it.Lane...), 0)
+	return append(binary.BigEndian.AppendUint64(k, uint64(max(0, it.Next.UnixMilli()))), it.ID...)
 }
 
-func parseDueKey(k []byte) (time.Time, string) {
-	k = k[len(duePrefix):]
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(k))), string(k[8:])
+// laneStart and laneEnd lie before and behind every due key of a lane, and between no others.
+func laneStart(lane string) string { return lanePrefix + lane + "\x00" }
+func laneEnd(lane string) string   { return lanePrefix + lane + "\x01" }
+
+// parseDueKey takes a due key apart; ok is false if it is none.
+func parseDueKey(k []byte) (lane string, t time.Time, id string, ok bool) {
+	k = k[len(lanePrefix):]
+	n := bytes.IndexByte(k, 0)
+	if n < 0 || len(k) < n+1+8+1 {
+		return "", time.Time{}, "", false
+	}
+	return string(k[:n]), time.UnixMilli(int64(binary.BigEndian.Uint64(k[n+1:]))), string(k[n+9:]), true
 }
 
-func dueValue(it *Item) []byte {
-	v := []byte{0}
-	if it.Crashes > 0 {
-		v[0] = 1
+// due is the value of a due key.
+type due struct {
+	suspect  bool      // the process died in its last attempt
+	told     bool      // the sender was told of the delay, or is not to be told
+	received time.Time // as in the item
+	expires  time.Time
+}
+
+func dueOf(it *Item) due {
+	return due{it.Crashes > 0, !it.Warned.IsZero() || it.Sender == "", it.Received, it.Expires}
+}
+
+func (d due) encode() []byte {
+	var flags byte
+	if d.suspect {
+		flags |= 1
 	}
-	for _, r := range it.Recipients {
-		if !r.State.Final() {
-			return append(v, domain(r.Address)...)
-		}
+	if d.told {
+		flags |= 2
 	}
-	return v
+	return appendTime(appendTime([]byte{flags}, d.received), d.expires)
+}
+
+func decodeDue(b []byte) (due, error) {
+	r := reader{b: b}
+	flags := r.byte()
+	d := due{suspect: flags&1 != 0, told: flags&2 != 0, received: r.time(), expires: r.time()}
+	if r.bad {
+		return due{}, errCodec
+	}
+	return d, nil
+}
+
+// deadline is when something is to be done about the item even if it cannot be attempted: a warning, or its end.
+func (d due) deadline(warn time.Duration) time.Time {
+	if at := d.received.Add(warn); warn > 0 && !d.told && at.Before(d.expires) {
+		return at
+	}
+	return d.expires
 }
 
 // entry is an item as the index knows it.
 type entry struct {
 	*Item
 	place place
+	moved time.Duration // which jumps of the clock its times have followed, if that is of interest
 }
 
 func (e *entry) encode() []byte {
@@ -147,7 +193,7 @@ func decodeEntry(b []byte) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &entry{it, p}, nil
+	return &entry{Item: it, place: p}, nil
 }
 
 // getEntry reads one item; ErrNotFound if there is none.
@@ -175,18 +221,28 @@ type tx struct {
 	after []func()
 }
 
-// put stores e, which was before (nil = it is new), and keeps its due key in step.
+// put stores e, which was before (nil = it is new), gives it its lane and keeps its due key in step.
 func (t *tx) put(before, e *entry) error {
-	if before != nil && before.Hold == "" && (e.Hold != "" || !before.Next.Equal(e.Next)) {
-		if err := t.Delete(dueKey(before.Next, e.ID)); err != nil {
-			return err
-		}
+	var old []byte
+	if before != nil && before.Hold == "" {
+		old = dueKey(before.Item)
 	}
 	if e.Hold == "" {
-		if err := t.Set(dueKey(e.Next, e.ID), dueValue(e.Item)); err != nil {
+		e.Lane = t.q.laneOf(e.Item)
+		key := dueKey(e.Item)
+		if old != nil && !bytes.Equal(old, key) {
+			if err := t.Delete(old); err != nil {
+				return err
+			}
+		}
+		if err := t.Set(key, dueOf(e.Item).encode()); err != nil {
 			return err
 		}
 		t.after = append(t.after, func() { t.q.sched.offer(e.Item) })
+	} else if old != nil {
+		if err := t.Delete(old); err != nil {
+			return err
+		}
 	}
 	if before == nil {
 		t.after = append(t.after, func() { t.q.spool.added(e.place) })
@@ -194,9 +250,9 @@ func (t *tx) put(before, e *entry) error {
 	return t.Set(itemKey(e.ID), e.encode())
 }
 
-// putTried stores e, which is new, as one whose attempt has begun.
+// putTried stores e, which is new and has its lane, as one whose attempt has begun.
 func (t *tx) putTried(e *entry) error {
-	if err := t.Set(dueKey(e.Next, e.ID), dueValue(e.Item)); err != nil {
+	if err := t.Set(dueKey(e.Item), dueOf(e.Item).encode()); err != nil {
 		return err
 	}
 	if err := t.Set(tryKey(e.ID), nil); err != nil {
@@ -224,7 +280,7 @@ func marks(it *Item) []byte {
 // remove forgets e.
 func (t *tx) remove(e *entry) error {
 	if e.Hold == "" {
-		if err := t.Delete(dueKey(e.Next, e.ID)); err != nil {
+		if err := t.Delete(dueKey(e.Item)); err != nil {
 			return err
 		}
 	}

@@ -51,6 +51,7 @@ type Draft struct {
 	EightBit   bool              // the message was declared BODY=8BITMIME (RFC 6152)
 	Hold       string            // why the item is held; "" = it is not. A held item is never attempted until it is released
 	Note       map[string]string // small and opaque, for listings: score, subject, client…; at most 16 KiB in all
+	Lifetime   time.Duration     // how long delivery is tried; 0 = Config.Lifetime
 }
 
 // Item is one message in the queue with what is known of its delivery. Items handed out are copies.
@@ -59,16 +60,28 @@ type Item struct {
 	Sender     string // "" = null sender
 	Recipients []Recipient
 	Received   time.Time // when Put took it
-	Next       time.Time // when the next attempt is due; zero while held
-	Expires    time.Time // Received + Config.Lifetime (wall time)
+	Next       time.Time // when the next attempt is due, if its lane is not down by then; zero while held
+	Expires    time.Time // when delivery is given up: its lifetime after Received or the last release (wall time)
+	Warned     time.Time // when the sender was told of the delay, or found not to be told (null sender); zero = was not
 	Tried      time.Time // when the last attempt ended; zero = never
 	Attempts   int       // attempts begun
+	History    []Attempt // the last attempts, oldest first, at most 10
 	Crashes    int       // attempts in a row whose result was never recorded: the process died in them
 	Size       int64     // bytes of body
 	Hold       string    // why it is held; "" = it is not
 	UTF8       bool
 	EightBit   bool
 	Note       map[string]string
+	Lane       string        // the destination it waits for, as of when it was scheduled last
+	Lifetime   time.Duration // as in its Draft
+}
+
+// Attempt is what one attempt brought.
+type Attempt struct {
+	Time                        time.Time // when it ended
+	Server, Reply               string    // who said what, for the first recipient that was not delivered, or else the first; at most 200 bytes of it
+	Delivered, Deferred, Failed int       // recipients
+	Down                        bool      // the destination was down
 }
 
 // Pending returns the recipients that are not final yet, in order: those that an attempt must try.
@@ -86,7 +99,7 @@ func (it *Item) Pending() []Recipient {
 type Recipient struct {
 	Address  string
 	State    State
-	Attempts int       // attempts that had a result for this recipient
+	Attempts int       // attempts that had an answer for this recipient: none of those that found the destination down
 	Reply    string    // the last reply, e.g. "450 4.2.0 mailbox busy", at most 500 bytes of it; "" = none yet
 	Server   string    // who gave the reply; "" = unknown
 	Changed  time.Time // when State or Reply was last set
@@ -98,6 +111,7 @@ type Result struct {
 	State     State  // Delivered, Deferred or Failed; anything else counts as Deferred
 	Reply     string // e.g. "250 2.0.0 ok"
 	Server    string // who said it
+	Down      bool   // the destination could not be reached or talked to (or says 421): tells nothing about this message
 }
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -69,17 +69,20 @@ func (q *Queue) Put(ctx context.Context, drafts ...Draft) ([]string, error) {
 
 // prepare makes the item and record of a draft.
 func (q *Queue) prepare(d Draft) (*record, error) {
-	now := q.now()
+	now, moved := q.clock.read()
 	if d.ID == "" {
 		d.ID = newID(now)
 	}
 	if err := checkID(d.ID); err != nil {
 		return nil, err
 	}
+	if d.Lifetime < 0 {
+		return nil, fmt.Errorf("draft %s: negative lifetime", d.ID)
+	}
 	if n := len(d.Recipients); n == 0 || n > maxAddress {
 		return nil, fmt.Errorf("draft %s: %d recipients, must be 1 to %d", d.ID, n, maxAddress)
 	}
-	it := &Item{ID: d.ID, Sender: d.Sender, Received: now, Next: now, Expires: now.Add(q.cfg.Lifetime), Hold: d.Hold,
+	it := &Item{ID: d.ID, Sender: d.Sender, Received: now, Next: now, Expires: now.Add(or(d.Lifetime, q.cfg.Lifetime)), Lifetime: d.Lifetime, Hold: d.Hold,
 		UTF8: d.UTF8, EightBit: d.EightBit, Note: d.Note, Recipients: make([]Recipient, len(d.Recipients))}
 	if d.Hold != "" {
 		it.Next = time.Time{}
@@ -95,6 +98,7 @@ func (q *Queue) prepare(d Draft) (*record, error) {
 		note += len(k) + len(v)
 	}
 	r := newRecord(it, d.Body)
+	r.moved = moved
 	if note > maxNote || len(r.env) > maxRecord {
 		return nil, fmt.Errorf("draft %s: note of %d or envelope of %d bytes is too long", d.ID, note, len(r.env))
 	}
@@ -292,7 +296,8 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			if refused != nil || err != nil || o.moves {
 				break
 			}
-			e := &entry{r.it, r.place}
+			e := &entry{Item: r.it, place: r.place}
+			e.move(-q.clock.behind(r.moved))
 			var j *job
 			var begin func(*job, *entry)
 			if o.apply == nil {

@@ -42,25 +42,56 @@ type Deliverer interface {
 type Config struct {
 	Dir       string                          // the queue's own directory; made if absent (mode 0700)
 	Deliverer Deliverer                       // who delivers; needed by Run only
-	Workers   int                             // attempts at the same time (20); one recipient domain gets at most three quarters of them
+	Workers   int                             // attempts at the same time (20)
 	Lifetime  time.Duration                   // how long delivery is tried (192 h)
 	Retry     func(attempt int) time.Duration // pause after attempt 1, 2, … (1 min doubling to 1 h, ±20 %)
 	MinFree   int64                           // bytes that must stay free on the file system of Dir (128 MiB); below 48 MiB a full disk may kill the process
 	Grace     time.Duration                   // how long Run waits for attempts under way when it ends (30 s)
-	// Bounce makes the notification for recipients that failed for good; false = none is to be sent (null sender).
-	// nil = never one. It is put into the queue before the failure is recorded.
-	Bounce func(it *Item, failed []Recipient) (Draft, bool)
-	Now    func() time.Time // the wall clock (time.Now)
-	Log    *slog.Logger     // (slog.Default())
+
+	// Lane names the destination that mail for an address waits for: at most 255 bytes, no NUL. It is asked whenever an
+	// item is scheduled, must be quick, and must not use the queue. Mail of one lane stands still together while its
+	// destination is down, and never stands in the way of another's. nil: all mail waits in one lane, "".
+	Lane      func(address string) string
+	Width     func(lane string) int            // attempts at the same time in a lane; nil, 0 or more than that: three quarters of Workers
+	LaneRetry func(failures int) time.Duration // pause of a lane that was found down 1, 2, … times in a row (1 min doubling to 30 min, ±20 %)
+	Warn      time.Duration                    // after how long the sender is told that mail is delayed (0: never)
+	// Notify makes the notification about recipients that failed for good or are delayed; false = none is to be sent
+	// (null sender). nil = never one. It is stored in the same commit that records the failure or the warning.
+	Notify           func(Notice) (Draft, bool)
+	HoldDoubleBounce bool // a message from the null sender that fails for good is held, not dropped with a line in the log
+
+	Now func() time.Time // the wall clock (time.Now)
+	Log *slog.Logger     // (slog.Default())
+}
+
+// NoticeKind says what a notification is about.
+type NoticeKind uint8
+
+const (
+	// NoticeFailed: recipients failed for good.
+	NoticeFailed NoticeKind = iota
+	// NoticeDelayed: recipients are not reached yet, and will be tried further.
+	NoticeDelayed
+)
+
+// Notice is what a notification is to tell.
+type Notice struct {
+	Kind  NoticeKind
+	Item  *Item         // a copy, as it is after what is told
+	About []Recipient   // those that failed or are delayed
+	Body  io.ReadSeeker // the message; nil: it cannot be read. Not to be used after Notify has returned
 }
 
 // Filter chooses items; fields that are set must all match. The zero Filter matches every item.
 type Filter struct {
-	ID     string // exactly this item
-	Sender string // this reverse path, in any case; "<>" = the null sender
-	Domain string // one of the recipients is in this domain, in any case
-	Held   bool   // only held items
-	Active bool   // only items that are not held
+	ID        string        // exactly this item
+	Sender    string        // this reverse path, in any case; "<>" = the null sender
+	Recipient string        // one of the recipients is this address, in any case
+	Domain    string        // one of the recipients is in this domain, in any case; ".example.org" = in example.org or a subdomain of it
+	Lane      *string       // waits in this lane
+	Older     time.Duration // received at least this long ago; 0 = any
+	Held      bool          // only held items
+	Active    bool          // only items that are not held
 }
 
 const segmentSize = 16 << 20
@@ -74,12 +105,13 @@ type Queue struct {
 	db    *badger.DB
 	spool *spool
 	sched *scheduler
+	clock wallClock
 
 	ops       chan *op
 	committed chan struct{} // closed when the committer has ended
 	users     users         // of db and ops
 	broke     atomic.Pointer[error]
-	panics    atomic.Int64 // of Deliverer and Bounce
+	panics    atomic.Int64 // of the functions in Config
 }
 
 // Open opens the queue in cfg.Dir, which must lie on a file system that keeps the order of its metadata (ext4, xfs,
@@ -97,10 +129,16 @@ func Open(cfg Config) (*Queue, error) {
 	if cfg.Retry == nil {
 		cfg.Retry = Retry
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.LaneRetry == nil {
+		cfg.LaneRetry = LaneRetry
 	}
 	q := &Queue{cfg: cfg, log: cfg.Log, free: freeSpace, ops: make(chan *op, maxPending), committed: make(chan struct{})}
+	if cfg.Now == nil {
+		began := time.Now()
+		q.clock.wall, q.clock.elapsed = time.Now, func() time.Duration { return time.Since(began) }
+	} else {
+		q.clock.wall = cfg.Now
+	}
 	q.sched = newScheduler(q)
 	if err := q.open(); err != nil {
 		closeIndex(q.db)
@@ -139,12 +177,6 @@ func (q *Queue) open() (err error) {
 	}
 	return q.recover()
 }
-
-// now is the wall clock alone, as it is stored: stamps are compared with stamps of other runs, and differences must not jump between two clocks.
-func (q *Queue) now() time.Time { return stamp(q.cfg.Now()) }
-
-// stamp is t as it comes back from the index.
-func stamp(t time.Time) time.Time { return t.Round(0).Truncate(time.Millisecond) }
 
 // lockDir makes sure that nobody else has the queue open. The lock goes with the process.
 func lockDir(dir string) (*os.File, error) {

@@ -47,6 +47,23 @@ func all(it *Item, s State, reply string) (rs []Result) {
 	return rs
 }
 
+// byDomain is a Config.Lane.
+func byDomain(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
+// begin notes an attempt of an item as if its job had been chosen.
+func begin(t testing.TB, q *Queue, id string) *entry {
+	t.Helper()
+	now, err := q.get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := q.beginAttempt(&job{id: id, due: string(dueKey(now.Item))})
+	if err != nil || e == nil {
+		t.Fatalf("%s: attempt could not begin: %v", id, err)
+	}
+	return e
+}
+
 // logbook keeps what is logged.
 type logbook struct {
 	mu sync.Mutex

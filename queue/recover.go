@@ -47,11 +47,15 @@ func (q *Queue) recover() error {
 		for _, seg := range q.spool.segs {
 			seg.live, seg.items = 0, 0
 		}
+		q.sched = newScheduler(q)
 		if q.db, err = openIndex(dir, q.log); err != nil {
 			return fmt.Errorf("making a new index: %w", err)
 		}
 	}
-	return q.adopt()
+	if err := q.adopt(); err != nil {
+		return err
+	}
+	return q.sched.findLanes()
 }
 
 // environmental reports whether an index did not open for a reason that lies outside of it, so that setting it aside
@@ -75,14 +79,15 @@ func (q *Queue) check() (err error) {
 		}
 	}()
 	w := &writer{q: q}
-	due, active := 0, 0
+	due, active, old := 0, 0, false
 	tried := map[string]bool{}
+	last := map[string]Attempt{} // of each lane
 	now := q.now()
 	var v []byte
 	err = q.db.View(func(txn *badger.Txn) (err error) {
 		opt := badger.DefaultIteratorOptions
-		opt.PrefetchValues = false                                          // they stand beside the keys
-		for _, prefix := range []string{duePrefix, tryPrefix, itemPrefix} { // attempts before items
+		opt.PrefetchValues = false                                                         // they stand beside the keys
+		for _, prefix := range []string{oldDuePrefix, lanePrefix, tryPrefix, itemPrefix} { // attempts before items
 			opt.Prefix = []byte(prefix)
 			it := txn.NewIterator(opt)
 			defer it.Close()
@@ -92,10 +97,13 @@ func (q *Queue) check() (err error) {
 					return err
 				}
 				switch prefix {
-				case duePrefix:
-					if due++; len(k) < len(duePrefix)+9 {
+				case oldDuePrefix:
+					old = true
+				case lanePrefix:
+					if _, _, _, ok := parseDueKey(k); !ok {
 						return errCodec
 					}
+					due++
 				case tryPrefix:
 					tried[string(k[len(tryPrefix):])] = true
 				case itemPrefix:
@@ -120,8 +128,11 @@ func (q *Queue) check() (err error) {
 						active++
 					}
 					q.spool.added(e.place)
-					if e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !slices.Equal(e.Recipients, before.Recipients) || !e.Received.Equal(before.Received) {
-						if err := w.put(&entry{&before, e.place}, e); err != nil {
+					if n := len(e.History); n > 0 && e.Hold == "" && e.History[n-1].Time.After(last[e.Lane].Time) {
+						last[e.Lane] = e.History[n-1]
+					}
+					if old || e.Hold == "" && e.Lane != q.laneOf(e.Item) || e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !slices.Equal(e.Recipients, before.Recipients) || !e.Received.Equal(before.Received) {
+						if err := w.put(&entry{Item: &before, place: e.place}, e); err != nil {
 							return err
 						}
 						if before.Hold == "" && e.Hold != "" {
@@ -136,15 +147,41 @@ func (q *Queue) check() (err error) {
 	if err != nil {
 		return err
 	}
-	if due != active {
+	if due != active && !old {
 		return fmt.Errorf("%d items are to be attempted, but %d are scheduled", active, due)
+	}
+	for name, a := range last {
+		q.sched.presume(name, a, now)
 	}
 	for id := range tried {
 		if err := w.delete(tryKey(id)); err != nil {
 			return err
 		}
 	}
+	if old {
+		if err := q.dropOldKeys(w); err != nil {
+			return err
+		}
+		q.log.Info("the index was from before there were lanes; it was converted", "items", active)
+	}
 	return w.flush()
+}
+
+// dropOldKeys removes the due keys from before there were lanes, after all items have got new ones.
+func (q *Queue) dropOldKeys(w *writer) error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return q.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(keysOf(oldDuePrefix))
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := w.delete(it.Item().KeyCopy(nil)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // remember gives e the deliveries that its attempt made before the process died, as far as the marks of its record tell
@@ -169,6 +206,7 @@ func (q *Queue) inspect(e *entry, now time.Time, under bool) {
 	if under {
 		e.Attempts++
 		e.Crashes++
+		e.remember(Attempt{Time: now, Reply: "the process died in this attempt", Deferred: len(e.Pending())})
 		q.log.Warn("an attempt was under way when the process died", "id", e.ID, "crashes", e.Crashes)
 		if e.Crashes >= maxCrashes && e.Hold == "" {
 			q.log.Error("a message is held because the process died in each of its last attempts", "id", e.ID, "from", e.Sender)
@@ -188,25 +226,11 @@ func (q *Queue) rejuvenate(e *entry, now time.Time) bool {
 		return false
 	}
 	q.log.Warn("an item's stamps lie in the future: the clock was set back; its times begin anew", "id", e.ID, "received", e.Received, "tried", e.Tried)
-	e.Received, e.Expires, e.Tried = now, now.Add(q.cfg.Lifetime), time.Time{}
+	e.Received, e.Expires, e.Tried = now, now.Add(or(e.Lifetime, q.cfg.Lifetime)), time.Time{}
 	if e.Hold == "" {
 		e.Next = now
 	}
 	return true
-}
-
-// clockWentBack does that for every item while the queue runs.
-func (q *Queue) clockWentBack(now time.Time) {
-	q.log.Warn("the clock was set back", "now", now)
-	_, err := q.changeAll(Filter{}, func(e *entry) error {
-		if !q.rejuvenate(e, now) {
-			return errStale
-		}
-		return nil
-	})
-	if err != nil {
-		q.log.Error("items could not be adapted to the clock", "error", err)
-	}
 }
 
 // adopt takes in the records that lie behind what the index has seen; in a new index these are all of the spool.
@@ -304,7 +328,7 @@ func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
 	if w.has(f.it.ID) {
 		return false, nil
 	}
-	e, now := &entry{f.it, f.place}, q.now()
+	e, now := &entry{Item: f.it, place: f.place}, q.now()
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
 		switch f.marks[1+i] {
@@ -323,7 +347,9 @@ func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
 	case markReleased:
 		e.Hold = ""
 	}
-	e.Next = now
+	if e.Next.Before(now) {
+		e.Next = now
+	}
 	if !f.whole {
 		q.log.Error("a message in the spool is damaged; it is held", "id", e.ID, "from", e.Sender, "segment", q.spool.path(f.place.seg), "offset", f.place.off)
 		e.Hold = "its body in the spool is damaged"
@@ -337,9 +363,10 @@ func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
 
 // writer changes the index during Open, in transactions of bounded size.
 type writer struct {
-	q    *Queue
-	t    *tx
-	size int
+	q     *Queue
+	quiet bool // nobody is told of what changes
+	t     *tx
+	size  int
 }
 
 func (w *writer) begin(size int) error {
@@ -384,7 +411,7 @@ func (w *writer) forget(it *Item) error {
 	if err := w.delete(itemKey(it.ID)); err != nil || it.Hold != "" {
 		return err
 	}
-	return w.delete(dueKey(it.Next, it.ID))
+	return w.delete(dueKey(it))
 }
 
 func (w *writer) has(id string) bool {
@@ -405,8 +432,10 @@ func (w *writer) flush() error {
 	if err := t.Commit(); err != nil {
 		return err
 	}
-	for _, f := range t.after {
-		f()
+	if !w.quiet {
+		for _, f := range t.after {
+			f()
+		}
 	}
 	return nil
 }

@@ -309,13 +309,9 @@ func TestPoison(t *testing.T) {
 	log := &logbook{}
 	for n := 1; n <= 3; n++ {
 		clk.set(clk.Now().Add(time.Minute))
-		if _, err := q.beginAttempt("poison"); err != nil {
-			t.Fatalf("crash %d: %v", n, err)
-		}
+		begin(t, q, "poison")
 		if n < 3 {
-			if _, err := q.beginAttempt("innocent"); err != nil {
-				t.Fatal(err)
-			}
+			begin(t, q, "innocent")
 		}
 		q.Close() // no result: as if the process had died
 		clk.set(clk.Now().Add(time.Minute))

@@ -15,10 +15,7 @@ import (
 // process had died before any of it was recorded.
 func dieAfter(t *testing.T, q *Queue, id string, marks ...byte) {
 	t.Helper()
-	e, err := q.beginAttempt(id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := begin(t, q, id)
 	b, err := q.openBody(e)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +118,14 @@ func TestAttemptBeginsWithPut(t *testing.T) {
 	wait(t, "running", func() bool { q.sched.mu.Lock(); defer q.sched.mu.Unlock(); return q.sched.begin != nil })
 	held, later := draft("held"), draft("d")
 	held.Hold = "why"
-	put(t, q, held, draft("a"), draft("b"), draft("c"), later) // three of four workers are for one domain
+	put(t, q, draft("first"))
+	<-began
+	if n := tries(t, q); n != 1 {
+		t.Errorf("%d attempts are noted, want 1: one of four workers finds out about a lane", n)
+	}
+	release <- true
+	wait(t, "the first one delivered", func() bool { return len(list(t, q, Filter{})) == 0 })
+	put(t, q, held, draft("a"), draft("b"), draft("c"), later) // three of four workers are for one lane
 	for range 3 {
 		if id := <-began; id == "held" {
 			t.Error("a held item was tried")
@@ -143,7 +147,7 @@ func TestAttemptBeginsWithPut(t *testing.T) {
 	wait(t, "workers free", func() bool {
 		q.sched.mu.Lock()
 		defer q.sched.mu.Unlock()
-		return q.sched.running == 0 && len(q.sched.active) == 0 && len(q.sched.known) == 0 && len(q.sched.busy) == 0
+		return q.sched.running == 0 && len(q.sched.active) == 0 && q.sched.trials == 0 && q.sched.lanes[""].known == 0 && q.sched.lanes[""].running == 0
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,8 +65,9 @@ type record struct {
 	env   []byte
 	marks []byte
 	body  [][]byte
-	crc   uint32 // of body
-	place place  // set by spool.append
+	crc   uint32        // of body
+	place place         // set by spool.append
+	moved time.Duration // which jumps of the clock it's times have followed
 }
 
 func newRecord(it *Item, body [][]byte) *record {
@@ -122,17 +124,12 @@ func openSpool(dir string, size int64) (*spool, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
+	numbers, err := segmentsIn(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".seg")
-		n, err := strconv.ParseUint(name, 10, 64)
-		if !ok || err != nil || n == 0 {
-			continue
-		}
-		info, err := e.Info()
+	for _, n := range numbers {
+		info, err := os.Stat(s.path(n))
 		if err != nil {
 			return nil, err
 		}
@@ -140,6 +137,22 @@ func openSpool(dir string, size int64) (*spool, error) {
 		s.last = max(s.last, n)
 	}
 	return s, nil
+}
+
+// segmentsIn returns the numbers of the segments in dir, in order.
+func segmentsIn(dir string) (numbers []uint64, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".seg")
+		if n, err := strconv.ParseUint(name, 10, 64); ok && err == nil && n > 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
 }
 
 // makeDir makes dir (0700) if it is absent, and its name durable.

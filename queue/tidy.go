@@ -142,7 +142,7 @@ func (q *Queue) move(ms []moving) *op {
 			if err != nil {
 				return err
 			}
-			if err := t.Set(itemKey(e.ID), (&entry{e.Item, m.place}).encode()); err != nil {
+			if err := t.Set(itemKey(e.ID), (&entry{Item: e.Item, place: m.place}).encode()); err != nil {
 				return err
 			}
 			t.marks(m.place, e.Item)

@@ -31,8 +31,17 @@ type store interface {
 	Hold(reason string, ids ...string) error
 	Release(ids ...string) error
 	Delete(ids ...string) error
+	LaneStates() ([]queue.LaneState, error)
+	Check(ctx context.Context, report func(queue.Finding)) (queue.Summary, error)
+	Backup(ctx context.Context, dir string) (queue.Summary, error)
 	Close() error
 }
+
+// local is the queue of this process as a store.
+type local struct{ *queue.Queue }
+
+// LaneStates cannot fail here; from another process it can.
+func (q local) LaneStates() ([]queue.LaneState, error) { return q.Lanes(), nil }
 
 func (c *Config) socket() string   { return filepath.Join(c.State, "control.sock") }
 func (c *Config) queueDir() string { return filepath.Join(c.State, "queue") }
@@ -66,7 +75,21 @@ func tryStore(c *Config) (store, error) {
 	if _, err := os.Stat(c.queueDir()); errors.Is(err, os.ErrNotExist) {
 		return nil, usageError{fmt.Errorf("there is no queue in %s (choose the state directory with --state or --config)", c.State)}
 	}
-	return queue.Open(queue.Config{Dir: c.queueDir(), MinFree: c.MinFree, Lifetime: c.Lifetime})
+	q, err := queue.Open(c.queueAtRest())
+	if err != nil {
+		return nil, err
+	}
+	return local{q}, nil
+}
+
+// queueAtRest is the queue's configuration for a command while no gateway runs.
+func (c *Config) queueAtRest() queue.Config {
+	// Without a table, mail is put where it belongs by the next run.
+	domains, _, err := newDomains(c)
+	if err != nil {
+		domains = nil
+	}
+	return queue.Config{Dir: c.queueDir(), MinFree: c.MinFree, Lifetime: c.Lifetime, Lane: domains.Lane}
 }
 
 // serveControl answers the commands on the socket until ctx ends.
@@ -143,6 +166,30 @@ func controlHandler(q store) http.Handler {
 		defer body.Close()
 		io.Copy(w, body)
 	})
+	mux.HandleFunc("GET /lanes", func(w http.ResponseWriter, r *http.Request) {
+		lanes, err := q.LaneStates()
+		if err != nil {
+			controlError(w, err)
+			return
+		}
+		json.NewEncoder(w).Encode(lanes)
+	})
+	mux.HandleFunc("POST /check", func(w http.ResponseWriter, r *http.Request) {
+		encode := json.NewEncoder(w)
+		sum, err := q.Check(r.Context(), func(f queue.Finding) { encode.Encode(checkLine{Finding: &f}) })
+		encode.Encode(checkLine{Summary: sum})
+		if err != nil {
+			w.Header().Set(http.TrailerPrefix+"Error", err.Error())
+		}
+	})
+	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {
+		sum, err := q.Backup(r.Context(), r.URL.Query().Get("dir"))
+		if err != nil {
+			controlError(w, err)
+			return
+		}
+		json.NewEncoder(w).Encode(sum)
+	})
 	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) {
 		n, err := q.Flush(filterOf(r.URL.Query()))
 		if err != nil {
@@ -165,6 +212,12 @@ func controlHandler(q store) http.Handler {
 	return mux
 }
 
+// checkLine is one line of the answer to /check: a finding, or at the end the sum.
+type checkLine struct {
+	Finding *queue.Finding `json:",omitempty"`
+	Summary queue.Summary
+}
+
 func controlError(w http.ResponseWriter, err error) {
 	code := http.StatusInternalServerError
 	if errors.Is(err, queue.ErrNotFound) {
@@ -174,15 +227,27 @@ func controlError(w http.ResponseWriter, err error) {
 }
 
 func filterOf(v url.Values) queue.Filter {
-	return queue.Filter{ID: v.Get("id"), Sender: v.Get("sender"), Domain: v.Get("domain"), Held: v.Get("held") != "", Active: v.Get("active") != ""}
+	f := queue.Filter{ID: v.Get("id"), Sender: v.Get("sender"), Recipient: v.Get("recipient"), Domain: v.Get("domain"), Held: v.Get("held") != "", Active: v.Get("active") != ""}
+	if v.Has("lane") {
+		lane := v.Get("lane")
+		f.Lane = &lane
+	}
+	f.Older, _ = time.ParseDuration(v.Get("older")) // "" is 0
+	return f
 }
 
 func valuesOf(f queue.Filter) url.Values {
 	v := url.Values{}
-	for key, value := range map[string]string{"id": f.ID, "sender": f.Sender, "domain": f.Domain} {
+	for key, value := range map[string]string{"id": f.ID, "sender": f.Sender, "recipient": f.Recipient, "domain": f.Domain} {
 		if value != "" {
 			v.Set(key, value)
 		}
+	}
+	if f.Lane != nil {
+		v.Set("lane", *f.Lane)
+	}
+	if f.Older != 0 {
+		v.Set("older", f.Older.String())
 	}
 	if f.Held {
 		v.Set("held", "1")
@@ -251,14 +316,19 @@ func (c *controlClient) ask(ctx context.Context, method, path string, v url.Valu
 }
 
 func (c *controlClient) List(ctx context.Context, f queue.Filter, each func(*queue.Item) bool) error {
-	answer, err := c.ask(ctx, http.MethodGet, "/items", valuesOf(f))
+	return stream(c, ctx, http.MethodGet, "/items", valuesOf(f), each)
+}
+
+// stream reads an answer of one JSON object a line until each returns false.
+func stream[T any](c *controlClient, ctx context.Context, method, path string, v url.Values, each func(*T) bool) error {
+	answer, err := c.ask(ctx, method, path, v)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
 	for decode := json.NewDecoder(answer.Body); ; {
-		var it queue.Item
-		if err := decode.Decode(&it); errors.Is(err, io.EOF) {
+		var line T
+		if err := decode.Decode(&line); errors.Is(err, io.EOF) {
 			if text := answer.Trailer.Get("Error"); text != "" {
 				return fmt.Errorf("the running gateway says: %s", text)
 			}
@@ -266,10 +336,39 @@ func (c *controlClient) List(ctx context.Context, f queue.Filter, each func(*que
 		} else if err != nil {
 			return fmt.Errorf("reading the gateway's answer: %w", err)
 		}
-		if !each(&it) {
+		if !each(&line) {
 			return nil
 		}
 	}
+}
+
+func (c *controlClient) Check(ctx context.Context, report func(queue.Finding)) (sum queue.Summary, err error) {
+	err = stream(c, ctx, http.MethodPost, "/check", nil, func(l *checkLine) bool {
+		if l.Finding != nil {
+			report(*l.Finding)
+		} else {
+			sum = l.Summary
+		}
+		return true
+	})
+	return sum, err
+}
+
+func (c *controlClient) Backup(ctx context.Context, dir string) (sum queue.Summary, err error) {
+	body, err := c.open(ctx, http.MethodPost, "/backup", url.Values{"dir": {dir}})
+	if err != nil {
+		return sum, err
+	}
+	defer body.Close()
+	return sum, json.NewDecoder(body).Decode(&sum)
+}
+
+func (c *controlClient) LaneStates() (lanes []queue.LaneState, err error) {
+	answer, err := c.do(http.MethodGet, "/lanes", nil)
+	if err != nil {
+		return nil, err
+	}
+	return lanes, json.Unmarshal(answer, &lanes)
 }
 
 func (c *controlClient) Get(id string) (*queue.Item, error) {

@@ -306,6 +306,11 @@ func dial(t *testing.T, address string) *dialogue {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return talk(t, conn)
+}
+
+// talk makes a dialogue of a connection, which ends with the test.
+func talk(t *testing.T, conn net.Conn) *dialogue {
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	return &dialogue{t, conn, bufio.NewReader(conn)}

@@ -127,7 +127,8 @@ func TestOneRecipientRefusedDownstream(t *testing.T) {
 // server behind.
 func TestBounce(t *testing.T) {
 	var next *relaytest.Server
-	next = relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+	// Not the client's address, which the header of the message shows.
+	next = relaytest.StartAt(t, "127.0.0.77:0", relaytest.Script{Answer: func(line string) string {
 		if strings.HasPrefix(line, "RCPT") && strings.Contains(line, "gone@") {
 			return "550 5.1.1 inner.hidden.example says: no such user at " + next.Addr
 		}
@@ -154,7 +155,7 @@ func TestBounce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"inner.hidden.example", host + ":" + port, ":" + port, "[" + host + "]"} {
+	for _, secret := range []string{"inner.hidden.example", host + ":" + port, ":" + port, host} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the bounce names the server behind (%s):\n%s", secret, text)
 		}

@@ -21,12 +21,13 @@ func queueCommand(g *global) *cobra.Command {
 		Long: `Lists and changes what is in the queue: mail waiting for delivery, and mail held for
 review. Works while the gateway runs, and when it does not.`,
 	}
-	root.AddCommand(queueList(g), queueShow(g), queueFlush(g))
+	root.AddCommand(queueList(g), queueShow(g), queueDestinations(g), queueFlush(g))
 	root.AddCommand(
-		queueAct(g, "hold", "Keep mail from being delivered", "held", func(q store, reason string, ids []string) error { return q.Hold(reason, ids...) }),
-		queueAct(g, "release", "Deliver held mail after all", "released", func(q store, _ string, ids []string) error { return q.Release(ids...) }),
-		queueAct(g, "delete", "Delete mail; nobody is told", "deleted", func(q store, _ string, ids []string) error { return q.Delete(ids...) }),
+		queueAct(g, "hold", "Keep mail from being delivered", "held", queue.Filter{Active: true}, func(q store, reason string, ids []string) error { return q.Hold(reason, ids...) }),
+		queueAct(g, "release", "Deliver held mail after all", "released", queue.Filter{Held: true}, func(q store, _ string, ids []string) error { return q.Release(ids...) }),
+		queueAct(g, "delete", "Delete mail; nobody is told", "deleted", queue.Filter{}, func(q store, _ string, ids []string) error { return q.Delete(ids...) }),
 	)
+	root.AddCommand(queueExport(g), queueCheck(g), queueBackup(g), queueRebuild(g))
 	return root
 }
 
@@ -46,7 +47,27 @@ func withStore(g *global, do func(q store) error) error {
 // filterFlags adds the options that choose items.
 func filterFlags(c *cobra.Command, f *queue.Filter) {
 	c.Flags().StringVar(&f.Sender, "sender", "", "only mail of this `ADDRESS` (\"<>\" is the null sender)")
-	c.Flags().StringVar(&f.Domain, "domain", "", "only mail with a recipient in this `DOMAIN`")
+	c.Flags().StringVar(&f.Recipient, "recipient", "", "only mail for this `ADDRESS`")
+	c.Flags().StringVar(&f.Domain, "domain", "", "only mail with a recipient in this `DOMAIN` (.DOMAIN: or one of its subdomains)")
+	c.Flags().DurationVar(&f.Older, "older", 0, "only mail that came at least this `LONG` ago, such as 90m or 24h")
+	c.Flags().Func("destination", "only mail that waits for this `DESTINATION` (as queue destinations names it)", func(name string) error {
+		if name == globalLane {
+			name = ""
+		}
+		f.Lane = &name
+		return nil
+	})
+}
+
+// globalLane is how the lane of mail for the global servers is written.
+const globalLane = "outgoing_smtp"
+
+// laneName is a lane's name for people.
+func laneName(lane string) string {
+	if lane == "" {
+		return globalLane
+	}
+	return lane
 }
 
 func queueList(g *global) *cobra.Command {
@@ -140,7 +161,14 @@ func showItem(w io.Writer, it *queue.Item) {
 	}
 	line("expires", "%s", it.Expires.Format(time.RFC3339))
 	line("size", "%d bytes", it.Size)
+	line("waits for", "%s", laneName(it.Lane))
 	line("attempts", "%d", it.Attempts)
+	for _, a := range it.History {
+		line("", "  %s %s", a.Time.Format(time.RFC3339), attemptText(a))
+	}
+	if !it.Warned.IsZero() {
+		line("warned", "%s: the sender was told of the delay", it.Warned.Format(time.RFC3339))
+	}
 	for _, name := range sortedKeys(it.Note) {
 		line("message", "%s: %s", name, printable(it.Note[name]))
 	}
@@ -152,50 +180,28 @@ func showItem(w io.Writer, it *queue.Item) {
 	}
 }
 
-func queueFlush(g *global) *cobra.Command {
-	var f queue.Filter
-	c := &cobra.Command{
-		Use:   "flush",
-		Short: "Try waiting mail now",
-		Long:  "Makes waiting mail due at once: all of it, or what the options choose. Held mail stays held.",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return withStore(g, func(q store) error {
-				n, err := q.Flush(f)
-				if err == nil {
-					fmt.Fprintf(c.OutOrStdout(), "%d due now\n", n)
-				}
-				return err
-			})
-		},
+// attemptText says what came of an attempt.
+func attemptText(a queue.Attempt) string {
+	var words []string
+	for _, n := range []struct {
+		count int
+		word  string
+	}{{a.Delivered, "delivered"}, {a.Deferred, "deferred"}, {a.Failed, "failed"}} {
+		if n.count > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n.count, n.word))
+		}
 	}
-	filterFlags(c, &f)
-	c.Flags().StringVar(&f.ID, "id", "", "only the message with this `ID`")
-	return c
-}
-
-func queueAct(g *global, verb, short, done string, act func(q store, reason string, ids []string) error) *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use:   verb + " ID...",
-		Short: short,
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withStore(g, func(q store) error {
-				for _, id := range args {
-					if err := act(q, reason, []string{id}); err != nil {
-						return fmt.Errorf("%s: %w", id, err)
-					}
-					fmt.Fprintln(c.OutOrStdout(), id, done)
-				}
-				return nil
-			})
-		},
+	text := strings.Join(words, ", ")
+	if a.Down {
+		text += ", destination down"
 	}
-	if verb == "hold" {
-		c.Flags().StringVar(&reason, "reason", "held by the administrator", "why, for listings")
+	if a.Server != "" {
+		text += " by " + printable(a.Server)
 	}
-	return c
+	if a.Reply != "" {
+		text += ": " + printable(a.Reply)
+	}
+	return text
 }
 
 func itemState(it *queue.Item) string {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"spamcatcher/queue"
 )
 
 // watch reloads on SIGHUP, and when a file that the configuration consists of
@@ -55,13 +57,34 @@ func (s *service) reload(g *global, flags overrides) {
 			if fixed := fixedChanges(s.now.Load().config, c); len(fixed) > 0 {
 				s.log.Warn("these settings take effect at the next start", "settings", strings.Join(fixed, " "))
 			}
-			s.now.Store(next)
+			if gone := s.now.Load().vanished(next); len(gone) > 0 {
+				s.log.Warn("these domains have no destinations any more; mail that waits for them goes the way of all other mail", "domains", strings.Join(gone, " "))
+			}
+			old := s.now.Swap(next)
 			s.judge.Swap(next.plan)
-			s.log.Info("reloaded", "plan", next.plan.ID(), "to", strings.Join(s.destinations(), " "))
+			s.log.Info("reloaded", "plan", next.plan.ID(), "to", strings.Join(s.destinations(), " "), "domains", len(next.domains.All()))
+			s.follow(old, next)
 			return
 		}
 	}
 	s.log.Error("the new configuration is refused, the old one stays", "error", err)
+}
+
+// follow lets mail that waits follow a change of destinations, at once.
+func (s *service) follow(old, next *inForce) {
+	s.background.Go(func() {
+		n, err := s.queue.Relane(s.ctx)
+		for _, lane := range old.moved(next) {
+			if err == nil {
+				_, err = s.queue.Flush(queue.Filter{Lane: &lane})
+			}
+		}
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Error("mail that waits could not follow the new configuration; it is tried when its time comes", "error", err)
+		} else if n > 0 {
+			s.log.Info("mail that waits has a new destination", "messages", n)
+		}
+	})
 }
 
 // replaceable says why next must not take the place of f while mail flows, if
@@ -74,8 +97,8 @@ func (f *inForce) replaceable(next *inForce) error {
 	switch {
 	case len(old.Outgoing) > 0 && len(c.Outgoing) == 0:
 		return fmt.Errorf("%s: outgoing_smtp: there is no server any more, mail would go into the Maildir (restart if that is meant)", c.File)
-	case len(old.Domains) > 0 && len(c.Domains) == 0:
-		return fmt.Errorf("%s: relay_domains: there is none any more, mail for every domain would be relayed (restart if that is meant)", c.File)
+	case len(old.ours()) > 0 && len(c.ours()) == 0:
+		return fmt.Errorf("%s: relay_domains: there is none any more, nor a domain with destinations: mail for every domain would be relayed (restart if that is meant)", c.File)
 	}
 	for _, file := range next.unread {
 		if slices.Contains(old.listFiles(), file) && !slices.Contains(f.unread, file) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +23,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/gateway"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/relay"
 	"spamcatcher/gateway/wire"
@@ -50,7 +53,7 @@ the messages under way are answered.`,
 			if c.Flags().Changed("relay") {
 				flags["outgoing_smtp"] = servers
 			}
-			return run(c.Context(), g, flags)
+			return run(c.Context(), g, flags, time.Now)
 		},
 	}
 	c.Flags().StringSliceVar(&listen, "listen", nil, "`ADDR` to accept SMTP on, host:port")
@@ -62,9 +65,15 @@ the messages under way are answered.`,
 // take it down again, the last one first.
 type service struct {
 	log   *slog.Logger
+	clock func() time.Time
 	now   atomic.Pointer[inForce]
 	judge *engine.Engine
+	queue *queue.Queue
+	relay *relay.Relay
 	steps []step
+
+	ctx        context.Context // ends when the service goes down
+	background sync.WaitGroup  // what a reload leaves to be done
 }
 
 // A step of the way down. Each has the same time at most.
@@ -107,8 +116,8 @@ func bounded(do func(ctx context.Context) error, limit time.Duration) error {
 }
 
 // run starts everything that can fail first, serves until ctx ends, and goes
-// down in the opposite order.
-func run(ctx context.Context, g *global, flags overrides) (err error) {
+// down in the opposite order. clock is the wall clock of the mail.
+func run(ctx context.Context, g *global, flags overrides, clock func() time.Time) (err error) {
 	// From here to the end: SIGHUP asks for a reload, also of a program that
 	// is just starting or ending, and never kills.
 	hangup := make(chan os.Signal, 1)
@@ -129,38 +138,21 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &service{log: log}
+	s := &service{log: log, clock: clock}
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithCancel(ctx)
 	s.onShutdown("closing the log", func(context.Context) error { return logFile.Close() })
-	defer func() { err = errors.Join(err, s.shutdown()) }()
+	defer func() { cancel(); err = errors.Join(err, s.shutdown()) }()
 	s.warn(c, warnings)
 
 	s.now.Store(first)
 	if s.judge, err = engine.New(first.plan, engine.Config{Timeout: c.CheckTimeout}); err != nil {
 		return err
 	}
-	var q *queue.Queue
-	hold := func(id, reason string) {
-		if err := q.Hold(reason, id); err != nil {
-			log.Error("a message that can never be sent could not be held", "id", id, "error", err)
-		}
-	}
-	to, err := newDestination(&s.now, hold, log)
-	if err != nil {
+	if err := s.openQueue(c); err != nil {
 		return err
 	}
-	s.onShutdown("closing the connections to the servers", func(context.Context) error { return to.relay.Close() })
-	q, err = queue.Open(queue.Config{
-		Dir: c.queueDir(), Deliverer: to, Workers: c.Workers, Lifetime: c.Lifetime, MinFree: c.MinFree,
-		Bounce: relay.Bounce(c.Hostname), Log: log,
-	})
-	if errors.Is(err, queue.ErrLocked) {
-		return fmt.Errorf("another SpamCatcher is running on %s: %w", c.State, err)
-	} else if err != nil {
-		return fmt.Errorf("opening the queue: %w", err)
-	}
-	s.onShutdown("closing the queue", func(context.Context) error { return q.Close() })
-
-	server, err := s.newServer(c, q)
+	server, err := s.newServer(c)
 	if err != nil {
 		return err
 	}
@@ -176,7 +168,7 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := q.Run(attempts); err != nil && !errors.Is(err, context.Canceled) {
+		if err := s.queue.Run(attempts); err != nil && !errors.Is(err, context.Canceled) {
 			failed <- fmt.Errorf("delivering: %w", err)
 		}
 	}()
@@ -189,7 +181,7 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 			return ctx.Err()
 		}
 	})
-	stopControl, err := serveControl(ctx, c.socket(), q)
+	stopControl, err := serveControl(ctx, c.socket(), local{s.queue})
 	if err != nil {
 		return err
 	}
@@ -216,8 +208,48 @@ func run(ctx context.Context, g *global, flags overrides) (err error) {
 	}
 }
 
+// openQueue opens the queue and, behind it, the way out.
+func (s *service) openQueue(c *Config) (err error) {
+	hold := func(id, reason string) {
+		if err := s.queue.Hold(reason, id); err != nil {
+			s.log.Error("a message that can never be sent could not be held", "id", id, "error", err)
+		}
+	}
+	if s.relay, err = newRelay(&s.now, s.clock, hold, s.log); err != nil {
+		return err
+	}
+	s.onShutdown("closing the connections to the servers", func(context.Context) error { return s.relay.Close() })
+	s.queue, err = queue.Open(queue.Config{
+		Dir: c.queueDir(), Deliverer: s.relay, Workers: c.Workers, Lifetime: c.Lifetime, MinFree: c.MinFree,
+		Lane:   func(recipient string) string { return s.now.Load().domains.Lane(recipient) },
+		Width:  func(lane string) int { return s.now.Load().width(lane) },
+		Notify: relay.Notify(c.Hostname), Warn: c.Warn, HoldDoubleBounce: c.HoldDoubleBounces,
+		Now: s.clock, Log: s.log,
+	})
+	if errors.Is(err, queue.ErrLocked) {
+		return fmt.Errorf("another SpamCatcher is running on %s: %w", c.State, err)
+	} else if err != nil {
+		return fmt.Errorf("opening the queue: %w", err)
+	}
+	s.onShutdown("closing the queue", func(context.Context) error {
+		s.background.Wait()
+		return s.queue.Close()
+	})
+	s.follow(s.now.Load(), s.now.Load()) // the configuration may have changed while the program did not run
+	return nil
+}
+
+// release makes mail that waits due, for ETRN.
+func (s *service) release(_ context.Context, lane, domain string) (int, error) {
+	return s.queue.Flush(queue.Filter{Lane: &lane, Domain: domain})
+}
+
 // newServer wires the SMTP side to the judge and the queue.
-func (s *service) newServer(c *Config, q *queue.Queue) (*gateway.Server, error) {
+func (s *service) newServer(c *Config) (*gateway.Server, error) {
+	mark, err := markKey(c.State)
+	if err != nil {
+		return nil, err
+	}
 	var certificates func() *tls.Config
 	if c.StartTLS {
 		pair, err := keyPairOf(c, s.log)
@@ -229,8 +261,13 @@ func (s *service) newServer(c *Config, q *queue.Queue) (*gateway.Server, error) 
 	return gateway.New(gateway.Config{
 		Hostname: c.Hostname,
 		Judge:    s.judge,
-		Queue:    q,
+		Queue:    s.queue,
 		Policy:   func() *policy.Policy { return s.now.Load().policy },
+		Domains:  func() *domain.Table { return s.now.Load().domains },
+		Verify:   verifier(s.relay),
+		Release:  s.release,
+		Mark:     mark,
+		Now:      s.clock,
 		Report:   c.Report,
 		Log:      s.log,
 		Wire: wire.Config{
@@ -262,6 +299,26 @@ func keyPairOf(c *Config, log *slog.Logger) (*keyPair, error) {
 		return nil, usageError{err}
 	}
 	return pair, nil
+}
+
+// markKey is the key of the mark by which this installation knows messages
+// again that it has passed on: 32 bytes in the state directory, made at the
+// first run.
+func markKey(state string) ([]byte, error) {
+	file := filepath.Join(state, "mark.key")
+	key, err := os.ReadFile(file)
+	switch {
+	case err == nil && len(key) == 32:
+		return key, nil
+	case err == nil || errors.Is(err, os.ErrNotExist): // a start that was cut off leaves a short one
+		key = make([]byte, 32)
+		rand.Read(key) // never fails
+		err = os.WriteFile(file, key, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key for marking messages: %w", err)
+	}
+	return key, nil
 }
 
 func (s *service) destinations() []string {

@@ -181,10 +181,13 @@ func readScope(c *Config, file string, kind scopeKind, prefix string, table map[
 	if scope.Name == "" {
 		return fail(kind.nameKey, "is missing")
 	}
-	for key, needs := range map[string]string{"tls_pin": "destinations", "etrn_from": "destinations", "recipients": "verify"} {
-		if scope.origins[key] != "" && scope.origins[needs] == "" {
-			return fail(key, "has no meaning without %s", needs)
+	for _, key := range []string{"queue", "concurrency", "source", "tls", "tls_pin", "etrn_from"} {
+		if scope.origins[key] != "" && len(scope.Destinations) == 0 {
+			return fail(key, "has no meaning without destinations")
 		}
+	}
+	if scope.Recipients != "" && scope.Verify != "list" {
+		return fail("recipients", "has no meaning without verify = \"list\"")
 	}
 	if scope.Verify == "list" && scope.Recipients == "" {
 		return fail("verify", "\"list\" needs recipients, the file with the list")
@@ -211,7 +214,7 @@ func newPolicy(c *Config) (p *policy.Policy, warnings []error, err error) {
 		Settings:         c.Global,
 		Domains:          map[string]policy.Settings{},
 		Recipients:       map[string]policy.Settings{},
-		Relay:            c.Domains,
+		Relay:            c.ours(),
 		ApproveForgeable: c.FromAlways,
 	}
 	config.Approved, config.Blocked = load(c.Approved), load(c.Blocked)
@@ -235,11 +238,11 @@ func newPolicy(c *Config) (p *policy.Policy, warnings []error, err error) {
 	return p, warnings, nil
 }
 
-// listFiles are the sender lists that c names.
+// listFiles are the lists of senders and recipients that c names.
 func (c *Config) listFiles() []string {
 	files := []string{c.Approved, c.Blocked}
 	for _, s := range slices.Concat(c.ByDomain, c.ByAddress) {
-		files = append(files, s.Approved, s.Blocked)
+		files = append(files, s.Approved, s.Blocked, s.Recipients)
 	}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }

@@ -3,19 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"spamcatcher/bayes"
 	"spamcatcher/engine"
+	"spamcatcher/gateway"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/relay"
-	"spamcatcher/queue"
 	"spamcatcher/rules"
 	"spamcatcher/rules/spamassassin"
 	"spamcatcher/signatures"
@@ -97,10 +96,11 @@ func newEngine(c *Config) (*engine.Engine, error) {
 
 // inForce is what a reload replaces as a whole.
 type inForce struct {
-	config *Config
-	policy *policy.Policy
-	plan   *engine.Plan
-	unread []string // sender lists that could not be read
+	config  *Config
+	domains *domain.Table
+	policy  *policy.Policy
+	plan    *engine.Plan
+	unread  []string // sender lists that could not be read
 }
 
 // prepare builds what c asks for, touching nothing.
@@ -109,11 +109,16 @@ func prepare(c *Config) (*inForce, []error, error) {
 	if err != nil {
 		return nil, warnings, usageError{err}
 	}
+	domains, more, err := newDomains(c)
+	warnings = append(warnings, more...)
+	if err != nil {
+		return nil, warnings, usageError{err}
+	}
 	plan, err := newPlan(c)
 	if err != nil {
 		return nil, warnings, err
 	}
-	next := &inForce{config: c, policy: p, plan: plan}
+	next := &inForce{config: c, domains: domains, policy: p, plan: plan}
 	for _, w := range warnings {
 		var path *fs.PathError
 		if errors.As(w, &path) {
@@ -123,47 +128,34 @@ func prepare(c *Config) (*inForce, []error, error) {
 	return next, warnings, nil
 }
 
-// A destination delivers to the outgoing servers, or into the Maildir where
-// there are none. It asks what is in force at every attempt, so that waiting
-// mail follows a reload.
-type destination struct {
-	now     *atomic.Pointer[inForce]
-	relay   *relay.Relay
-	maildir *relay.Maildir
-}
-
-func newDestination(now *atomic.Pointer[inForce], hold func(id, reason string), log *slog.Logger) (*destination, error) {
+// newRelay makes the way out. It asks what is in force at every attempt, so that
+// waiting mail follows a reload. What has no servers goes into the Maildir.
+func newRelay(now *atomic.Pointer[inForce], clock func() time.Time, hold func(id, reason string), log *slog.Logger) (*relay.Relay, error) {
 	c := now.Load().config
-	var source netip.Addr
-	if c.Source != "" {
-		var err error
-		if source, err = netip.ParseAddr(c.Source); err != nil {
-			return nil, fmt.Errorf("relay.source: %w", err)
-		}
-	}
-	servers, err := relay.New(relay.Config{
-		Hostname:   c.Hostname,
-		Servers:    func() []string { return now.Load().config.Outgoing },
-		TLS:        relay.TLSMode(c.RelayTLS),
-		SourceAddr: source,
-		MaxIdle:    c.Workers,
-		Hold:       hold,
-		Log:        log,
-	})
-	if err != nil {
-		return nil, err
-	}
 	maildir, err := relay.NewMaildir(c.maildir())
 	if err != nil {
 		return nil, err
 	}
-	return &destination{now: now, relay: servers, maildir: maildir}, nil
+	return relay.New(relay.Config{
+		Hostname: c.Hostname,
+		Route:    func(recipient string) relay.Route { return now.Load().route(recipient) },
+		Local:    maildir,
+		MaxIdle:  c.Workers,
+		Hold:     hold,
+		Now:      clock,
+		Log:      log,
+	})
 }
 
-// Deliver is queue.Deliverer's.
-func (d *destination) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker) []queue.Result {
-	if len(d.now.Load().config.Outgoing) == 0 {
-		return d.maildir.Deliver(ctx, it, body)
+// verifier asks the servers behind whether a recipient exists.
+func verifier(r *relay.Relay) func(context.Context, string) error {
+	return func(ctx context.Context, recipient string) error {
+		switch r.Verify(ctx, recipient) {
+		case relay.Exists:
+			return nil
+		case relay.Missing:
+			return gateway.ErrMailbox
+		}
+		return gateway.ErrUnsure
 	}
-	return d.relay.Deliver(ctx, it, body)
 }

@@ -3,11 +3,10 @@ package policy
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 
-	"golang.org/x/net/idna"
+	"spamcatcher/gateway/domain"
 )
 
 // maxListBytes bounds the size of a list file.
@@ -67,7 +66,7 @@ func (l *List) add(entry string) bool {
 		return ok
 	}
 	name, tree := strings.CutPrefix(entry, ".")
-	domain, ok := foldDomain(name)
+	domain, ok := domain.Fold(name)
 	switch {
 	case !ok:
 	case tree:
@@ -146,8 +145,8 @@ func foldAddress(address string) (string, bool) {
 			return "", false
 		}
 	}
-	domain, ok := foldDomain(address[at+1:])
-	return strings.ToLower(local) + "@" + domain, ok && local != "" && len(local) <= 256
+	host, ok := domain.Fold(address[at+1:])
+	return strings.ToLower(local) + "@" + host, ok && local != "" && len(local) <= 256
 }
 
 func unquote(s string) string {
@@ -162,46 +161,4 @@ func unquote(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// foldDomain brings a domain or address literal to the form in which domains
-// are compared: lower case, ASCII, without the root's dot.
-func foldDomain(domain string) (string, bool) {
-	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
-	if strings.HasPrefix(domain, "[") {
-		return foldLiteral(domain)
-	}
-	for i := range len(domain) {
-		if domain[i] >= 0x80 {
-			ascii, err := idna.Lookup.ToASCII(domain)
-			if err != nil {
-				return "", false
-			}
-			domain = ascii
-			break
-		}
-	}
-	if domain == "" || len(domain) > 253 {
-		return "", false
-	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", false
-		}
-	}
-	return domain, true
-}
-
-// foldLiteral folds an address literal: RFC 5321 section 4.1.3.
-func foldLiteral(literal string) (string, bool) {
-	inner, ok := strings.CutSuffix(literal[1:], "]")
-	if !ok {
-		return "", false
-	}
-	inner = strings.TrimPrefix(inner, "ipv6:")
-	addr, err := netip.ParseAddr(inner)
-	if err != nil || addr.Zone() != "" {
-		return "", false
-	}
-	return "[" + addr.Unmap().String() + "]", true
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"spamcatcher/gateway/domain"
 )
 
 func listOf(t testing.TB, text string) *List {
@@ -100,7 +102,7 @@ func FuzzList(f *testing.F) {
 			}
 		}
 		for d := range l.domains {
-			if again, ok := foldDomain(d); !ok || again != d {
+			if again, ok := domain.Fold(d); !ok || again != d {
 				t.Fatalf("folding is not stable: %q %q", d, again)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"spamcatcher/engine"
+	"spamcatcher/gateway/domain"
 )
 
 // Settings are what can be set globally, for a recipient's domain and for one
@@ -86,7 +87,7 @@ func New(cfg Config) (*Policy, error) {
 	}
 	for name, s := range cfg.Domains {
 		bare, tree := strings.CutPrefix(name, ".")
-		domain, ok := foldDomain(bare)
+		domain, ok := domain.Fold(bare)
 		if !ok {
 			return nil, fmt.Errorf("settings for domain %q: not a domain", name)
 		}

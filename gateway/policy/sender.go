@@ -6,6 +6,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"spamcatcher/engine"
+	"spamcatcher/gateway/domain"
 )
 
 // A sender is one address that a message gives as its origin.
@@ -50,12 +51,12 @@ func (p *Policy) sendersOf(m *engine.Mail) []sender {
 // authentic says whether the domain of the From header is proved: by DMARC; by
 // SPF for an envelope sender whose domain is aligned with it; or by DKIM when
 // every signature is of an aligned domain, so that whichever verified will do.
-func authentic(m *engine.Mail, domain string) bool {
+func authentic(m *engine.Mail, from string) bool {
 	if m.Auth.DMARC == "pass" {
 		return true
 	}
 	if m.Auth.SPF == "pass" {
-		if envelope, ok := foldAddress(m.Envelope.From); ok && aligned(envelope[strings.LastIndexByte(envelope, '@')+1:], domain) {
+		if envelope, ok := foldAddress(m.Envelope.From); ok && aligned(envelope[strings.LastIndexByte(envelope, '@')+1:], from) {
 			return true
 		}
 	}
@@ -64,8 +65,8 @@ func authentic(m *engine.Mail, domain string) bool {
 		return false
 	}
 	for _, s := range signatures {
-		signer, ok := foldDomain(signingDomain(s))
-		if !ok || !aligned(signer, domain) {
+		signer, ok := domain.Fold(signingDomain(s))
+		if !ok || !aligned(signer, from) {
 			return false
 		}
 	}

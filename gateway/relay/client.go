@@ -49,8 +49,8 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	}
 	s.mu.Unlock()
 	d := net.Dialer{Timeout: limit, KeepAlive: -1}
-	if r.cfg.SourceAddr.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: r.cfg.SourceAddr.AsSlice(), Zone: r.cfg.SourceAddr.Zone()}
+	if s.source.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: s.source.AsSlice(), Zone: s.source.Zone()}
 	}
 	tcp, err := d.DialContext(ctx, "tcp", s.address)
 	if err != nil {
@@ -64,7 +64,11 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 		f = &fault{reply: temporary(greeting)}
 	}
 	if f == nil {
+		c.greeting = cut(greeting.String(), 200)
 		f = c.hello()
+	}
+	if f == nil && r.ourselves(c) {
+		f = &fault{reply: loops}
 	}
 	if f != nil {
 		c.close()
@@ -91,6 +95,7 @@ func (c *conn) hello() *fault {
 	if rep.class() != 2 {
 		return &fault{reply: temporary(rep)}
 	}
+	c.name, _, _ = strings.Cut(strings.TrimSpace(rep.lines[0]), " ")
 	c.ext = make(map[string]string, len(rep.lines))
 	for _, line := range rep.lines[1:] {
 		word, args, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -124,6 +129,7 @@ func (c *conn) transact(env *envelope, to []*target) *fault {
 	accepted := 0
 	var refused *reply
 	f := c.each(commands, func(i int, rep reply) bool {
+		env.answered = true
 		switch {
 		case i == 0 && rep.class() == 2:
 		case i == 0:

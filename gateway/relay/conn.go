@@ -33,18 +33,20 @@ type fault struct {
 // It is a client of its own, because go-smtp's waits for each reply before the next command, takes replies without end, sets no
 // time limit while the message is sent, writes addresses as they are, and lets bare CR through (see client_test.go and bench_test.go).
 type conn struct {
-	cfg     *Config
-	server  *server
-	tcp     net.Conn
-	net     net.Conn // tcp, or TLS over it
-	in      *bufio.Reader
-	out     []byte
-	ext     map[string]string // EHLO keywords in upper case, with their parameters
-	uses    int               // attempts that ended well
-	born    time.Time         // when it was made
-	since   time.Time         // when it became idle
-	dirty   bool              // a transaction was begun and not completed
-	release func() bool       // ends the watch over the attempt's context
+	cfg      *Config
+	server   *server
+	tcp      net.Conn
+	net      net.Conn // tcp, or TLS over it
+	in       *bufio.Reader
+	out      []byte
+	ext      map[string]string // EHLO keywords in upper case, with their parameters
+	name     string            // what the server calls itself in the reply to EHLO
+	greeting string            // its first words
+	uses     int               // attempts that ended well
+	born     time.Time         // when it was made
+	since    time.Time         // when it became idle
+	dirty    bool              // a transaction was begun and not completed
+	release  func() bool       // ends the watch over the attempt's context
 
 	mu    sync.Mutex
 	ended time.Time // when the attempt's context ended

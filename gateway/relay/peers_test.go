@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -281,5 +282,23 @@ func TestPostfix(t *testing.T) {
 	}
 	if log := p.Log(); strings.Contains(log, "<y@example.org>") || strings.Contains(log, "<x@example.test>") {
 		t.Errorf("a smuggled recipient:\n%s", log)
+	}
+}
+
+// What a real Postfix says of its recipients.
+func TestVerifyWithPostfix(t *testing.T) {
+	p := relaytest.StartPostfix(t)
+	r := newRelay(t, nil, p.Addr)
+	for recipient, want := range map[string]Mailbox{"b@example.org": Exists, "unknown@example.org": Missing, "busy@example.org": Unsure, "d@example.com": Unsure} {
+		if got := r.Verify(t.Context(), recipient); got != want {
+			t.Errorf("%s: %v, want %v", recipient, got, want)
+		}
+	}
+	got := r.Probe(t.Context(), Route{Servers: []string{p.Addr}, TLS: TLSMay}, "example.org")[0]
+	if got.Reply != "" || got.Greeting != "220 next.example.net ESMTP Postfix" || got.Recipients != Exists || !slices.Contains(got.Extensions, "PIPELINING") {
+		t.Errorf("%+v", got)
+	}
+	if mail, err := p.Mail(); err != nil || len(mail) != 0 {
+		t.Errorf("callouts made %d messages, %v", len(mail), err)
 	}
 }

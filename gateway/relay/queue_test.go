@@ -41,7 +41,7 @@ func TestWithQueue(t *testing.T) {
 			}
 		}
 	}, deadAddress(t), s.Addr)
-	q, err := queue.Open(queue.Config{Dir: t.TempDir(), Deliverer: r, Bounce: Bounce("gate.example.net"), MinFree: 1 << 20, Log: log,
+	q, err := queue.Open(queue.Config{Dir: t.TempDir(), Deliverer: r, Notify: Notify("gate.example.net"), MinFree: 1 << 20, Log: log,
 		Retry: func(int) time.Duration { return 10 * time.Millisecond }})
 	if err != nil {
 		t.Fatal(err)
@@ -112,4 +112,69 @@ func TestWithQueue(t *testing.T) {
 		}
 	}
 	innocent(t, s)
+}
+
+// A dead destination costs one attempt per pause, however much mail waits for it, and its mail comes when it is back; a message that
+// is deferred by a living one does not make it dead.
+func TestDeadLaneWithQueue(t *testing.T) {
+	var mu sync.Mutex
+	dead := true
+	s := relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case dead && strings.HasPrefix(line, "EHLO"):
+			return "421 4.3.2 not now"
+		case strings.HasPrefix(line, "RCPT TO:<busy@"):
+			return "450 4.2.0 mailbox busy"
+		}
+		return ""
+	}})
+	live := relaytest.Start(t, relaytest.Script{})
+	r := newRelay(t, func(c *Config) {
+		c.Route = routes(map[string]Route{"dead.example": {Name: "dead.example", Servers: []string{s.Addr}}, "live.example": {Name: "live.example", Servers: []string{live.Addr}}})
+	})
+	q, err := queue.Open(queue.Config{Dir: t.TempDir(), Deliverer: r, Notify: Notify("gate.example.net"), MinFree: 1 << 20, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Lane:      func(address string) string { return r.cfg.Route(address).Name },
+		LaneRetry: func(int) time.Duration { return 200 * time.Millisecond }, Retry: func(int) time.Duration { return time.Hour }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- q.Run(ctx) }()
+	put := func(to string) {
+		if _, err := q.Put(ctx, queue.Draft{Sender: "a@example.com", Recipients: []string{to}, Body: [][]byte{[]byte(hello)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const n = 200
+	put("busy@dead.example")
+	for range n {
+		put("b@dead.example")
+	}
+	time.Sleep(500 * time.Millisecond)
+	first := s.Conns()
+	put("b@live.example")
+	time.Sleep(time.Second)
+	// What found out at the same time, before anything was known, is not counted.
+	if probes := s.Conns() - first; probes < 2 || probes > 8 {
+		t.Errorf("%d connections to a dead destination in 5 pauses", probes)
+	}
+	if live.Count() != 1 {
+		t.Error("mail to the living destination was not delivered")
+	}
+	mu.Lock()
+	dead = false
+	mu.Unlock()
+	for deadline := time.Now().Add(20 * time.Second); s.Count() < n; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d messages after the destination came back", s.Count(), n)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil && err != context.Canceled {
+		t.Error(err)
+	}
 }

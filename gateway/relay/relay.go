@@ -1,18 +1,21 @@
-// Package relay turns a queue item into one SMTP transaction with one of the servers behind us, and the server's answers into
-// one result per recipient. It also delivers into a Maildir, and writes the notification that tells a sender of a failure.
+// Package relay turns a queue item into SMTP transactions with the servers behind us, and their answers into one result per
+// recipient. It also asks those servers whether a recipient exists, delivers into a Maildir, and writes the notification that tells
+// a sender of a failure or a delay.
 //
 // How an attempt goes:
 //
 //  1. The message is looked through. One with a bare CR, a bare LF or a NUL is never sent: it is deferred, to be held by the queue.
 //     Recipients that cannot be written as a path fail.
-//  2. The servers are put in order: round robin, those found dead a short time ago last.
-//  3. A connection to the first one is taken from the pool or made: greeting, EHLO, STARTTLS by policy, EHLO again.
-//  4. MAIL and all RCPT (at most 100 in a transaction) go out together where the server has PIPELINING. Refused recipients have
+//  2. Config.Route names the servers of each recipient; recipients with different ones are tried one after the other, as follows.
+//  3. The servers are put in order: round robin, those found dead a short time ago last.
+//  4. A connection to the first one is taken from the pool or made: greeting, EHLO, STARTTLS by policy, EHLO again.
+//  5. MAIL and all RCPT (at most 100 in a transaction) go out together where the server has PIPELINING. Refused recipients have
 //     their result now: 4xx deferred, 5xx failed. Without an accepted one there is no DATA.
-//  5. DATA and the message. The reply to the final dot is the result of all accepted recipients.
-//  6. A server that is down, or a connection lost before the final dot, gives no result: the next server is asked at once. A
+//  6. DATA and the message. The reply to the final dot is the result of all accepted recipients.
+//  7. A server that is down, or a connection lost before the final dot, gives no result: the next server is asked at once. A
 //     connection lost after the final dot defers: the message may arrive twice, but it is never lost.
-//  7. What has no result when the servers are used up is deferred.
+//  8. What has no result when the servers are used up is deferred. When none of them so much as answered MAIL, the result says that
+//     the destination is down, which is nothing about this message.
 package relay
 
 import (
@@ -48,19 +51,23 @@ type Timeouts struct {
 	Block     time.Duration // each block of 32 kB of the message (3 min)
 	End       time.Duration // the reply to the final dot (10 min)
 	Attempt   time.Duration // all of an attempt (2 h)
+	Callout   time.Duration // all of a callout (10 s)
 }
 
 // Config says how a Relay works. Zero values mean the default in parentheses.
 type Config struct {
-	Hostname   string          // our name in EHLO; needed
-	Servers    func() []string // "host[:port]", port 25 if none; asked for at every attempt, by many goroutines at once; needed. A server named twice gets two shares
-	TLS        TLSMode         // (TLSMay)
-	TLSConfig  *tls.Config     // roots for TLSVerify and client certificates (the system's roots, none); never changed
-	Timeouts   Timeouts        //
-	SourceAddr netip.Addr      // local address to leave from (the kernel's choice)
-	MaxIdle    int             // open connections without work per server (20)
-	IdleTime   time.Duration   // how long one is kept (5 s)
-	MaxAge     time.Duration   // how long a connection is used, so that a server's new address is found (5 min)
+	Hostname   string                       // our name in EHLO; needed
+	Route      func(recipient string) Route // asked at every attempt, by many goroutines at once; needed
+	Local      queue.Deliverer              // delivers what has a route without servers (nobody: it is deferred)
+	TLSConfig  *tls.Config                  // roots for TLSVerify and client certificates (the system's roots, none); never changed
+	Timeouts   Timeouts                     //
+	MaxIdle    int                          // open connections without work per server (20)
+	IdleTime   time.Duration                // how long one is kept (5 s)
+	MaxAge     time.Duration                // how long a connection is used, so that a server's new address is found (5 min)
+	ExistsFor  time.Duration                // how long Verify remembers that a mailbox exists (24 h)
+	MissingFor time.Duration                // how long it remembers that one does not (1 h)
+	// Listen returns the addresses that we take mail at. A server that turns out to be one of them is ourselves, and counts as down (nil: none).
+	Listen func() []netip.AddrPort
 	// Hold is called, from within Deliver, for an item that can never be sent; it is to hold the item (nothing; the item is only deferred).
 	Hold func(id, reason string)
 	Now  func() time.Time // the clock that says how long a server counts as dead (time.Now)
@@ -71,26 +78,23 @@ type Config struct {
 // RFC 5321 section 4.5.3.1.8: a server must take at least 100.
 const maxRecipients = 100
 
-// A Relay is a queue.Deliverer over a list of SMTP servers. It may be used by any number of goroutines.
+// A Relay is a queue.Deliverer over SMTP servers. It may be used by any number of goroutines.
 type Relay struct {
-	cfg  Config
-	pool *pool
+	cfg      Config
+	born     time.Time
+	pool     *pool
+	callouts *callouts
 }
+
+var _ queue.Deliverer = (*Relay)(nil)
 
 // New returns a Relay. It connects to nothing yet.
 func New(cfg Config) (*Relay, error) {
 	if !domainOK(cfg.Hostname) || !ascii(cfg.Hostname) {
 		return nil, fmt.Errorf("relay: %q is no host name to say in EHLO", cfg.Hostname)
 	}
-	if cfg.Servers == nil {
-		return nil, errors.New("relay: no servers")
-	}
-	switch cfg.TLS {
-	case "":
-		cfg.TLS = TLSMay
-	case TLSOff, TLSMay, TLSEncrypt, TLSVerify:
-	default:
-		return nil, fmt.Errorf("relay: TLS mode %q is none of off, may, encrypt, verify", cfg.TLS)
+	if cfg.Route == nil {
+		return nil, errors.New("relay: no routes")
 	}
 	t := &cfg.Timeouts
 	for _, d := range []struct {
@@ -99,6 +103,7 @@ func New(cfg Config) (*Relay, error) {
 	}{
 		{&t.Connect, 30 * time.Second}, {&t.Handshake, 30 * time.Second}, {&t.Greeting, 5 * time.Minute}, {&t.Command, 5 * time.Minute},
 		{&t.Data, 2 * time.Minute}, {&t.Block, 3 * time.Minute}, {&t.End, 10 * time.Minute}, {&t.Attempt, 2 * time.Hour},
+		{&t.Callout, 10 * time.Second}, {&cfg.ExistsFor, 24 * time.Hour}, {&cfg.MissingFor, time.Hour},
 		{&cfg.IdleTime, 5 * time.Second}, {&cfg.MaxAge, 5 * time.Minute},
 	} {
 		if *d.p <= 0 {
@@ -114,12 +119,13 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Relay{cfg: cfg, pool: &pool{state: map[string]*server{}}}, nil
+	now := cfg.Now()
+	return &Relay{cfg: cfg, born: now, pool: newPool(now), callouts: newCallouts()}, nil
 }
 
 // Close ends the connections that have no work. The Relay can still be used.
 func (r *Relay) Close() error {
-	quitAll(r.pool.drop(nil))
+	quitAll(r.pool.empty())
 	return nil
 }
 
@@ -130,6 +136,7 @@ type envelope struct {
 	international bool   // the sender's path needs SMTPUTF8
 	message       *message
 	open          []*target // without a result yet
+	answered      bool      // a server of the route answered a command about the message
 }
 
 // A target is one recipient that is to be tried.
@@ -166,32 +173,70 @@ func (e *envelope) sweep() {
 	e.open = open
 }
 
-// Deliver tries the item's open recipients once and returns one result for each, in their order. It implements queue.Deliverer.
+// Deliver tries the item's open recipients once and returns one result for each, in their order. Recipients with different routes
+// are tried one route after the other. It implements queue.Deliverer.
 func (r *Relay) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker) []queue.Result {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeouts.Attempt)
 	defer cancel()
-	env, results := newEnvelope(it)
-	if len(env.open) == 0 {
-		return results
-	}
-	var err error
-	if env.sender != "" {
-		if env.sender, env.international, err = smtpPath(it.Sender); err != nil {
-			// It would bounce to an address that does not exist.
-			return r.poisoned(it, results, "sender's address cannot be sent")
+	pending := it.Pending()
+	results := make([]queue.Result, len(pending))
+	env := &envelope{item: it}
+	for _, g := range r.groups(pending, results) {
+		if len(g.route.Servers) == 0 {
+			r.local(ctx, it, g, body)
+			continue
+		}
+		env.address(g)
+		if len(env.open) > 0 && r.ready(env, body) {
+			r.walk(ctx, g, env)
 		}
 	}
-	env.message, err = load(body, it.Size)
+	return results
+}
+
+// address makes a target of each recipient that can be written as a path. The others fail.
+func (e *envelope) address(g *group) {
+	e.open, e.answered = nil, false
+	for i, p := range g.to {
+		path, international, err := smtpPath(p.Address)
+		if err != nil {
+			g.results[i].State, g.results[i].Reply = queue.Failed, "553 5.1.3 bad recipient address syntax"
+			continue
+		}
+		e.open = append(e.open, &target{path: path, international: international, result: g.results[i]})
+	}
+}
+
+// ready looks through sender and message, once in an attempt, and reports whether they can be sent. If not, the targets are settled.
+func (r *Relay) ready(env *envelope, body io.ReadSeeker) bool {
+	if env.message != nil {
+		return true
+	}
+	var err error
+	if env.item.Sender != "" {
+		if env.sender, env.international, err = smtpPath(env.item.Sender); err != nil {
+			// It would bounce to an address that does not exist.
+			r.poisoned(env, "sender's address cannot be sent")
+			return false
+		}
+	}
+	m, err := load(body, env.item.Size)
 	switch {
 	case errors.Is(err, errPoison):
-		return r.poisoned(it, results, err.Error())
+		r.poisoned(env, err.Error())
+		return false
 	case err != nil:
 		settleAll(env.open, "", queue.Deferred, "451 4.3.0 "+printable(err.Error()))
-		return results
+		return false
 	}
+	env.message = m
+	return true
+}
 
-	last := "451 4.3.5 no server to deliver to is configured"
-	for _, s := range r.order() {
+// walk asks the servers of a route one after the other until every target is settled.
+func (r *Relay) walk(ctx context.Context, g *group, env *envelope) {
+	last, ended := noServer, false
+	for _, s := range r.order(g) {
 		if f := r.try(ctx, s, env); f != nil {
 			last = f.reply
 			for _, t := range env.open {
@@ -199,49 +244,27 @@ func (r *Relay) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker)
 			}
 		}
 		if len(env.open) == 0 {
-			return results
+			return
 		}
-		if ctx.Err() != nil {
+		if ended = ctx.Err() != nil; ended {
 			last = "451 4.3.2 delivery was interrupted"
 			break
 		}
 	}
 	for _, t := range env.open {
+		t.result.Down = !env.answered && !ended
 		t.settle(t.result.Server, queue.Deferred, last)
 	}
-	return results
 }
 
-// newEnvelope prepares one result for each open recipient, and one target for each of them that can be written as a path.
-func newEnvelope(it *queue.Item) (*envelope, []queue.Result) {
-	pending := it.Pending()
-	env := &envelope{item: it, sender: it.Sender}
-	results := make([]queue.Result, len(pending))
-	for i, p := range pending {
-		results[i] = queue.Result{Recipient: p.Address, State: queue.Deferred}
-		path, international, err := smtpPath(p.Address)
-		if err != nil {
-			results[i].State, results[i].Reply = queue.Failed, "553 5.1.3 bad recipient address syntax"
-			continue
-		}
-		env.open = append(env.open, &target{path: path, international: international, result: &results[i]})
-	}
-	return env, results
-}
-
-// poisoned defers all that did not fail: a message that can never be sent is for a person to look at, not to bounce.
-func (r *Relay) poisoned(it *queue.Item, results []queue.Result, why string) []queue.Result {
+// poisoned defers all targets: a message that can never be sent is for a person to look at, not to bounce.
+func (r *Relay) poisoned(env *envelope, why string) {
 	why = "message not transmissible: " + why
-	for i := range results {
-		if results[i].State != queue.Failed {
-			results[i].Reply = "451 4.3.5 " + why
-		}
-	}
-	r.cfg.Log.Error("message cannot be sent", "id", it.ID, "reason", why)
+	settleAll(env.open, "", queue.Deferred, "451 4.3.5 "+why)
+	r.cfg.Log.Error("message cannot be sent", "id", env.item.ID, "reason", why)
 	if r.cfg.Hold != nil {
-		r.cfg.Hold(it.ID, why)
+		r.cfg.Hold(env.item.ID, why)
 	}
-	return results
 }
 
 // try delivers to one server what it takes. A fault means that the open recipients of env are for the next one.

@@ -2,8 +2,11 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,50 +49,70 @@ func ParseServer(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// A pool knows the servers of the list, and no others.
-type pool struct {
-	mu    sync.Mutex
-	state map[string]*server // by "host:port"
-	turn  uint64
+// forgetAfter is how long a server or a route that nobody asked for is remembered. It bounds the pool: what is in it was in the
+// configuration then.
+const forgetAfter = 10 * time.Minute
+
+// An endpoint is a server and how it is talked to. What is known of one, above all its connections, is never used for another: a
+// connection made under a weaker policy is not one of the stronger.
+type endpoint struct {
+	address string // "host:port"
+	mode    TLSMode
+	source  netip.Addr
+	pins    string // separated by spaces
 }
 
-// A server is what is remembered of one next hop between attempts.
+// A server is what is remembered of one endpoint between attempts.
 type server struct {
-	address string
+	endpoint
 
 	mu         sync.Mutex
+	used       time.Time
 	idle       []*conn // oldest first
 	timer      *time.Timer
 	deadUntil  time.Time
 	pause      time.Duration // of the last time it was found dead; 0 = it is not
 	calls      int           // connections being made: no greeting and EHLO reply yet
 	plainUntil time.Time     // its TLS handshake failed: with TLSMay no STARTTLS until then
-	gone       bool          // it left the list: keeps no connections
+	silent     time.Time     // no callout until then: the last one had no answer
+	gone       bool          // it was forgotten: keeps no connections
+}
+
+// A path is what is remembered of one route between attempts.
+type path struct {
+	turn     uint64 // of its servers
+	used     time.Time
+	callouts chan struct{} // a place for each callout at the same time
+}
+
+// A pool is what is remembered of all servers and routes.
+type pool struct {
+	mu      sync.Mutex
+	servers map[endpoint]*server
+	paths   map[string]*path // by Route.identity
+	swept   time.Time
+}
+
+func newPool(now time.Time) *pool {
+	return &pool{servers: map[endpoint]*server{}, paths: map[string]*path{}, swept: now}
 }
 
 // maxCalls is how many attempts wait for one server to answer while there are others to ask. A server that accepts connections and
 // then says nothing would otherwise stop the whole queue until the greeting's time is up.
 const maxCalls = 4
 
-// order returns each server of the list once: first the one whose turn it is, then the others in the list's order, then those that
+// order returns each server of a route once: first the one whose turn it is, then the others in the route's order, then those that
 // enough attempts wait for already, those found dead last.
-func (r *Relay) order() []*server {
-	names := r.cfg.Servers()
-	list := make([]string, 0, len(names))
-	for _, name := range names {
-		address, err := ParseServer(name)
-		if err != nil {
-			r.cfg.Log.Warn("server skipped", "error", err)
-			continue
-		}
-		list = append(list, address)
+func (r *Relay) order(g *group) []*server {
+	list, err := endpoints(g.route)
+	if err != nil {
+		r.cfg.Log.Warn("server skipped", "route", g.route.Name, "error", err)
 	}
 	if len(list) == 0 {
-		go quitAll(r.pool.drop(nil))
 		return nil
 	}
-	servers := r.pool.pick(list)
 	now := r.cfg.Now()
+	servers := r.pool.pick(g.identity, list, now)
 	alive := make([]*server, 0, len(servers))
 	var silent, dead []*server
 	for _, s := range servers {
@@ -106,51 +129,116 @@ func (r *Relay) order() []*server {
 	return append(append(alive, silent...), dead...)
 }
 
-// pick returns the list's servers beginning with the one whose turn it is, and forgets those that left the list.
-func (p *pool) pick(list []string) []*server {
-	p.mu.Lock()
-	first := int(p.turn % uint64(len(list)))
-	p.turn++
-	servers := make([]*server, 0, len(list))
-	seen := make(map[string]bool, len(list))
-	for i := range list {
-		address := list[(first+i)%len(list)]
-		if seen[address] {
+// endpoints returns the servers of a route; the error is about those that are left out.
+func endpoints(route Route) ([]endpoint, error) {
+	mode := route.TLS
+	switch mode {
+	case "":
+		mode = TLSMay
+	case TLSOff, TLSMay, TLSEncrypt, TLSVerify:
+	default:
+		return nil, fmt.Errorf("TLS mode %q is none of off, may, encrypt, verify", mode)
+	}
+	pins := ""
+	if mode == TLSVerify {
+		pins = strings.Join(route.Pins, " ")
+	}
+	list := make([]endpoint, 0, len(route.Servers))
+	var errs []error
+	for _, name := range route.Servers {
+		address, err := ParseServer(name)
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		seen[address] = true
-		s := p.state[address]
-		if s == nil {
-			s = &server{address: address}
-			p.state[address] = s
-		}
-		servers = append(servers, s)
+		list = append(list, endpoint{address: address, mode: mode, source: route.Source, pins: pins})
 	}
-	left := len(p.state) > len(servers)
+	return list, errors.Join(errs...)
+}
+
+// path returns what is remembered of a route. The pool must be locked.
+func (p *pool) path(identity string, now time.Time) *path {
+	x := p.paths[identity]
+	if x == nil {
+		x = &path{callouts: make(chan struct{}, maxCallouts)}
+		p.paths[identity] = x
+	}
+	x.used = now
+	return x
+}
+
+// places returns the places for the callouts of a route.
+func (p *pool) places(identity string, now time.Time) chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.path(identity, now).callouts
+}
+
+// pick returns the list's servers beginning with the one whose turn it is.
+func (p *pool) pick(identity string, list []endpoint, now time.Time) []*server {
+	p.mu.Lock()
+	x := p.path(identity, now)
+	first := int(x.turn % uint64(len(list)))
+	x.turn++
+	servers := make([]*server, 0, len(list))
+	for i := range list {
+		e := list[(first+i)%len(list)]
+		s := p.servers[e]
+		if s == nil {
+			s = &server{endpoint: e}
+			p.servers[e] = s
+		}
+		if !slices.Contains(servers, s) {
+			servers = append(servers, s)
+		}
+		s.mu.Lock()
+		s.used = now
+		s.mu.Unlock()
+	}
+	var old []*conn
+	// A clock that was set back must not stop the sweeping.
+	if d := now.Sub(p.swept); d > forgetAfter/10 || d < 0 {
+		p.swept = now
+		old = p.forget(now.Add(-forgetAfter))
+	}
 	p.mu.Unlock()
-	if left {
-		go quitAll(p.drop(seen))
+	if len(old) > 0 {
+		go quitAll(old)
 	}
 	return servers
 }
 
-// drop forgets all servers but those in keep and returns their idle connections.
-func (p *pool) drop(keep map[string]bool) (idle []*conn) {
-	p.mu.Lock()
-	var gone []*server
-	for address, s := range p.state {
-		if !keep[address] {
-			gone = append(gone, s)
-			delete(p.state, address)
+// forget drops what was last used before the given time and returns its idle connections. The pool must be locked.
+func (p *pool) forget(before time.Time) (idle []*conn) {
+	for e, s := range p.servers {
+		s.mu.Lock()
+		if s.used.Before(before) {
+			delete(p.servers, e)
+			idle = append(idle, s.idle...)
+			s.idle, s.gone = nil, true
+		}
+		s.mu.Unlock()
+	}
+	for id, x := range p.paths {
+		if x.used.Before(before) && len(x.callouts) == 0 {
+			delete(p.paths, id)
 		}
 	}
-	p.mu.Unlock()
-	for _, s := range gone {
+	return idle
+}
+
+// empty forgets everything and returns the idle connections.
+func (p *pool) empty() (idle []*conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e, s := range p.servers {
 		s.mu.Lock()
+		delete(p.servers, e)
 		idle = append(idle, s.idle...)
 		s.idle, s.gone = nil, true
 		s.mu.Unlock()
 	}
+	clear(p.paths)
 	return idle
 }
 

@@ -3,8 +3,13 @@ package relay
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"net"
+	"strings"
 )
 
 // secure encrypts the connection as the policy wants it. The second result says that after this fault plain text may be tried on
@@ -13,7 +18,7 @@ import (
 // off: nothing. may: STARTTLS if offered and if it did not fail a short time ago; when the server then says no, the connection
 // stays as it is. encrypt, verify: STARTTLS, or the connection is of no use.
 func (c *conn) secure() (f *fault, plain bool) {
-	mode := c.cfg.TLS
+	mode := c.server.mode
 	must := mode == TLSEncrypt || mode == TLSVerify
 	if mode == TLSOff {
 		return nil, false
@@ -66,7 +71,10 @@ func (c *conn) handshake() error {
 		return err
 	}
 	conf.ServerName = host
-	conf.InsecureSkipVerify = c.cfg.TLS != TLSVerify
+	conf.InsecureSkipVerify = c.server.mode != TLSVerify || c.server.pins != ""
+	if c.server.mode == TLSVerify && c.server.pins != "" {
+		conf.VerifyConnection = func(state tls.ConnectionState) error { return pinned(state, c.server.pins) }
+	}
 	t := tls.Client(c.tcp, conf)
 	c.arm(c.cfg.Timeouts.Handshake)
 	if err := t.HandshakeContext(context.Background()); err != nil {
@@ -85,4 +93,44 @@ func tlsReason(err error) string {
 		return reason(err)
 	}
 	return err.Error()
+}
+
+var errPin = errors.New("the server's certificate is none of those that are pinned")
+
+// pinned returns nil if the server's own certificate, or its public key, is one of the pins.
+// The handshake has proved that the server holds the key, so names and dates add nothing, as in RFC 7671 section 5.1 (DANE-EE).
+func pinned(state tls.ConnectionState, pins string) error {
+	if len(state.PeerCertificates) == 0 {
+		return errPin
+	}
+	leaf := state.PeerCertificates[0]
+	whole, key := sha256.Sum256(leaf.Raw), sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	for pin := range strings.FieldsSeq(pins) {
+		if sum, err := parsePin(pin); err == nil && (sum == whole || sum == key) {
+			return nil
+		}
+	}
+	return errPin
+}
+
+// parsePin reads 32 octets in hex, in any case, with or without colons between them and "sha256:" before them.
+func parsePin(s string) (sum [sha256.Size]byte, err error) {
+	if len(s) >= 7 && strings.EqualFold(s[:7], "sha256:") {
+		s = s[7:]
+	}
+	p, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
+	if err != nil || len(p) != len(sum) {
+		return sum, fmt.Errorf("pin %q is no SHA-256 digest of 64 hex digits", s)
+	}
+	return [sha256.Size]byte(p), nil
+}
+
+// CheckPins returns an error unless each pin is a SHA-256 digest as Route.Pins wants it.
+func CheckPins(pins []string) error {
+	for _, p := range pins {
+		if _, err := parsePin(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -46,12 +46,7 @@ func TestTLSModes(t *testing.T) {
 		{"verify, not offered", TLSVerify, relaytest.Script{}, trust, "451 4.7.4 ", 1},
 	} {
 		s := relaytest.Start(t, c.script)
-		r := newRelay(t, func(cfg *Config) {
-			cfg.TLS = c.mode
-			if c.change != nil {
-				c.change(cfg)
-			}
-		}, s.Addr)
+		r := newRelayTo(t, c.change, Route{Servers: []string{s.Addr}, TLS: c.mode})
 		got := deliver(t, r, hello, "b@example.org")
 		switch c.want {
 		case "tls", "plain":
@@ -80,7 +75,8 @@ func TestTLSModes(t *testing.T) {
 func TestTLSByName(t *testing.T) {
 	conf, roots := relaytest.Certificate(t, "localhost")
 	s := relaytest.Start(t, relaytest.Script{TLS: conf})
-	r := newRelay(t, func(c *Config) { c.TLS, c.TLSConfig = TLSVerify, &tls.Config{RootCAs: roots} }, strings.Replace(s.Addr, "127.0.0.1", "localhost", 1))
+	r := newRelayTo(t, func(c *Config) { c.TLSConfig = &tls.Config{RootCAs: roots} },
+		Route{Servers: []string{strings.Replace(s.Addr, "127.0.0.1", "localhost", 1)}, TLS: TLSVerify})
 	big := hello + strings.Repeat(".x\r\n", 200000)
 	want(t, deliver(t, r, big, "b@example.org"), "delivered 250 2.0.0 ok queued")
 	if m := s.Messages(); len(m) != 1 || m[0].Text() != big {
@@ -97,7 +93,7 @@ func TestResponseInjection(t *testing.T) {
 		}
 		return ""
 	}})
-	want(t, deliver(t, newRelay(t, func(c *Config) { c.TLS = TLSEncrypt }, s.Addr), hello, "b@example.org"), "delivered 250 2.0.0 ok queued")
+	want(t, deliver(t, newRelayTo(t, nil, Route{Servers: []string{s.Addr}, TLS: TLSEncrypt}), hello, "b@example.org"), "delivered 250 2.0.0 ok queued")
 	if m := s.Messages(); len(m) != 1 || !m[0].TLS {
 		t.Errorf("%d messages", len(m))
 	}

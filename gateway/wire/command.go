@@ -66,7 +66,7 @@ func (c *Conn) welcome() {
 	if c.tls == nil && c.tlsConfig() != nil {
 		c.out = append(c.out, "250-STARTTLS\r\n"...)
 	}
-	if c.l.cfg.ETRN != nil {
+	if c.offersETRN() {
 		c.out = append(c.out, "250-ETRN\r\n"...)
 	}
 	c.out = append(c.out, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n"...)
@@ -235,10 +235,18 @@ func printable(b []byte) bool {
 	return true
 }
 
-// etrn asks for the queue of a domain to be sent. RFC 1985
+// offersETRN reports whether there is ETRN at this moment.
+func (c *Conn) offersETRN() bool {
+	return c.l.cfg.ETRN != nil && (c.l.cfg.OfferETRN == nil || c.l.cfg.OfferETRN())
+}
+
+// etrn asks for the queue of a domain to be sent. RFC 1985 section 5.2: at any
+// time after EHLO; a transaction under way is not disturbed by being refused
+// one. RFC 5321 section 4.2.2: 501 is for a command that is known, and whose
+// argument is missing or wrong.
 func (c *Conn) etrn(arg []byte) {
 	switch {
-	case c.l.cfg.ETRN == nil:
+	case !c.offersETRN():
 		c.fail(502, "5.5.1", "command not implemented")
 	case c.state.hello == "":
 		c.fail(503, "5.5.1", "EHLO first")

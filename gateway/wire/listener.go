@@ -69,8 +69,10 @@ type Config struct {
 	// the banner, and the connection ends. Nil: all are welcome.
 	Refuse func(netip.Addr) *Reply
 	// ETRN answers ETRN (RFC 1985) with its one argument: printable ASCII, at
-	// most 256 octets, not otherwise checked. Nil: ETRN is not offered.
+	// most 256 octets, not otherwise checked. Nil: there is no ETRN.
 	ETRN func(*Conn, string) *Reply
+	// OfferETRN says whether ETRN is offered now. Nil: always, if there is ETRN.
+	OfferETRN func() bool
 	// Served says whether a domain is one of ours. It decides which domain
 	// RCPT TO:<postmaster> is given: Hostname or the nearest parent of it that
 	// is served; Hostname when none is, or when Served is nil.

@@ -291,6 +291,21 @@ func TestSTARTTLSNotOffered(t *testing.T) {
 	c.do("ETRN example.com", "502 5.5.1")
 }
 
+// TestETRNOffered: whether there is ETRN may change, and what is not offered is
+// not answered.
+func TestETRNOffered(t *testing.T) {
+	var offered atomic.Bool
+	s := listen(t, wire.Config{ETRN: func(*wire.Conn, string) *wire.Reply { return &wire.Reply{Code: 251} }, OfferETRN: offered.Load}, &recorder{})
+	for _, on := range []bool{false, true, false} {
+		offered.Store(on)
+		c := s.session(t)
+		if e := c.do("EHLO client.example.net", "250"); strings.Contains(e, "250-ETRN\n") != on {
+			t.Errorf("offered %v: %q", on, e)
+		}
+		c.do("ETRN example.com", map[bool]string{true: "251 2.0.0", false: "502 5.5.1"}[on])
+	}
+}
+
 func TestPostmaster(t *testing.T) {
 	for _, test := range []struct {
 		served func(string) bool

@@ -14,8 +14,10 @@ import (
 // A Postfix is a running Postfix of its own, with nothing shared with the machine's: the next hop as the world has it.
 // It takes mail for any mailbox of example.org but unknown@example.org, and relays nothing.
 type Postfix struct {
-	Addr string // "127.0.0.1:port"
-	dir  string
+	Addr    string // "127.0.0.1:port"
+	t       testing.TB
+	dir     string
+	command string
 }
 
 // StartPostfix starts a Postfix with the given additional lines of main.cf on a loopback port. It ends with the test. The test
@@ -43,7 +45,7 @@ func StartPostfix(t testing.TB, settings ...string) *Postfix {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Postfix{Addr: l.Addr().String(), dir: dir}
+	p := &Postfix{Addr: l.Addr().String(), t: t, dir: dir, command: command}
 	l.Close()
 	must := func(err error) {
 		if err != nil {
@@ -98,19 +100,38 @@ postlog unix-dgram n - n - 1 postlogd
 	conf := filepath.Join(dir, "conf")
 	must(os.WriteFile(filepath.Join(conf, "main.cf"), []byte(main), 0o644))
 	must(os.WriteFile(filepath.Join(conf, "master.cf"), []byte(master), 0o644))
-	if out, err := exec.Command(command, "-c", conf, "start").CombinedOutput(); err != nil {
-		t.Fatalf("starting Postfix: %v\n%s\n%s", err, out, p.Log())
+	t.Cleanup(func() { p.run("stop").Run() })
+	p.Start()
+	return p
+}
+
+func (p *Postfix) run(what string) *exec.Cmd {
+	return exec.Command(p.command, "-c", filepath.Join(p.dir, "conf"), what)
+}
+
+// Start starts a Postfix that was stopped, and waits until it listens.
+func (p *Postfix) Start() {
+	p.t.Helper()
+	if out, err := p.run("start").CombinedOutput(); err != nil {
+		p.t.Fatalf("starting Postfix: %v\n%s\n%s", err, out, p.Log())
 	}
-	t.Cleanup(func() { exec.Command(command, "-c", conf, "stop").Run() })
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", p.Addr)
 		if err == nil {
 			c.Close()
-			return p
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("Postfix does not listen: %v\n%s", err, p.Log())
+			p.t.Fatalf("Postfix does not listen: %v\n%s", err, p.Log())
 		}
+	}
+}
+
+// Stop takes it down.
+func (p *Postfix) Stop() {
+	p.t.Helper()
+	if out, err := p.run("stop").CombinedOutput(); err != nil {
+		p.t.Fatalf("stopping Postfix: %v\n%s", err, out)
 	}
 }
 
