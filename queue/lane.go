@@ -241,7 +241,7 @@ func (q *Queue) Lanes() []LaneState {
 	defer s.mu.Unlock()
 	var all []LaneState
 	for _, l := range s.lanes {
-		if l.known > 0 || l.more || l.failures > 0 {
+		if l.known > 0 || l.more || l == s.looking || l.failures > 0 {
 			all = append(all, LaneState{l.name, l.running, l.failures, l.since, l.until, l.reply, l.server})
 		}
 	}

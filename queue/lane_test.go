@@ -266,7 +266,7 @@ func TestRelane(t *testing.T) {
 // is given up before that, whatever the clock says.
 func TestPresumedDown(t *testing.T) {
 	dir, clk := t.TempDir(), newClock()
-	var tries, told atomic.Int64
+	var tries, told, late atomic.Int64
 	gate := make(chan bool)
 	cfg := Config{Dir: dir, Now: clk.Now, Workers: 20, Grace: time.Millisecond, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
 		tries.Add(1)
@@ -301,7 +301,7 @@ func TestPresumedDown(t *testing.T) {
 	q.Close()
 	clk.set(clk.Now().Add(240 * time.Hour))
 	cfg.Deliverer = deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
-		if told.Load() != 0 {
+		if late.Add(1) == 1 && told.Load() != 0 {
 			t.Error("given up before anything was tried")
 		}
 		return downAll(it, "still refused")

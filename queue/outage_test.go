@@ -26,7 +26,7 @@ func settled(q *Queue) (bool, time.Time) {
 	s, now := q.sched, q.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running > 0 || len(s.active) > 0 || len(s.expiring) > 0 || !s.on {
+	if s.running > 0 || len(s.active) > 0 || len(s.expiring) > 0 || s.looking != nil || !s.on || !q.clock.steady() {
 		return false, now
 	}
 	for _, l := range s.lanes {

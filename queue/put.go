@@ -298,6 +298,7 @@ func (q *Queue) commitSome(ops []*op) (n int) {
 			}
 			e := &entry{Item: r.it, place: r.place}
 			e.move(-q.clock.behind(r.moved))
+			e.moved = q.clock.indexMoved()
 			var j *job
 			var begin func(*job, *entry)
 			if o.apply == nil {

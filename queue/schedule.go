@@ -61,6 +61,7 @@ type scheduler struct {
 	ready    [3][]*lane // by mood
 	blocked  []*lane    // that had no room though they have hardly anything active
 	turns    []*lane    // with waiting jobs, in the order in which they are served
+	looking  *lane      // in which due items are being looked for
 	alarms   alarms
 	expiring []*lane // down, with items whose time may be over
 	running  int

@@ -82,6 +82,9 @@ type moving struct {
 // empty moves what is needed of segment n to the end of the spool.
 func (q *Queue) empty(ctx context.Context, n uint64) error {
 	f, err := os.Open(q.spool.path(n))
+	if errors.Is(err, os.ErrNotExist) { // its last item was finished meanwhile
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (q *Queue) empty(ctx context.Context, n uint64) error {
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("emptying %s: %w", q.spool.path(n), err)
 	}
 	return nil

@@ -140,10 +140,12 @@ func (s *scheduler) fill(ctx context.Context) error {
 		}
 		low := l.low
 		l.more, l.low, l.next = false, laneEnd(l.name), time.Time{} // what is added from now on changes it again
+		s.looking = l
 		s.mu.Unlock()
 		w := walk{s: s, lane: l, most: n, now: now, lowest: laneEnd(l.name)}
 		err := s.q.view(func(txn *badger.Txn) error { return w.from(txn, low) })
 		s.mu.Lock()
+		s.looking = nil
 		if err != nil {
 			w.lowest, w.more = low, true
 		}

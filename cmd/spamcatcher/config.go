@@ -46,6 +46,11 @@ type Config struct {
 	MaxSessions          int
 	MaxSessionsPerClient int
 	Memory               int64
+	GreetDelay           time.Duration
+	CommandTimeout       time.Duration
+	BlockTimeout         time.Duration
+	HandshakeTimeout     time.Duration
+	SessionTimeout       time.Duration
 
 	Lifetime          time.Duration
 	Workers           int

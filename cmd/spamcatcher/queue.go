@@ -135,8 +135,9 @@ func queueShow(g *global) *cobra.Command {
 					_, err = io.Copy(out, body)
 					return err
 				}
-				showItem(out, it)
-				return nil
+				lanes, err := q.LaneStates()
+				showItem(out, it, lanes)
+				return err
 			})
 		},
 	}
@@ -145,7 +146,7 @@ func queueShow(g *global) *cobra.Command {
 	return c
 }
 
-func showItem(w io.Writer, it *queue.Item) {
+func showItem(w io.Writer, it *queue.Item, lanes []queue.LaneState) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -161,7 +162,13 @@ func showItem(w io.Writer, it *queue.Item) {
 	}
 	line("expires", "%s", it.Expires.Format(time.RFC3339))
 	line("size", "%d bytes", it.Size)
-	line("waits for", "%s", laneName(it.Lane))
+	destination := laneName(it.Lane)
+	for _, l := range lanes {
+		if l.Name == it.Lane && l.Failures > 0 {
+			destination += ", " + laneText(l)
+		}
+	}
+	line("waits for", "%s", destination)
 	line("attempts", "%d", it.Attempts)
 	for _, a := range it.History {
 		line("", "  %s %s", a.Time.Format(time.RFC3339), attemptText(a))

@@ -40,7 +40,11 @@ func laneText(l queue.LaneState) string {
 	if l.Failures == 0 {
 		return "up"
 	}
-	text := fmt.Sprintf("down for %s, asked %d times", age(l.Since), l.Failures)
+	times := "once"
+	if l.Failures > 1 {
+		times = fmt.Sprintf("%d times", l.Failures)
+	}
+	text := fmt.Sprintf("down for %s, asked %s", age(l.Since), times)
 	if wait := time.Until(l.Until); wait > 0 {
 		return text + ", again in " + wait.Round(time.Second).String()
 	}

@@ -23,7 +23,7 @@ func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
 		return c, nil
 	}
 	c.close()
-	if !plain || ctx.Err() != nil {
+	if !plain || over(ctx) {
 		return nil, f
 	}
 	// RFC 7435: opportunistic security: plain text is better than no delivery. The failed handshake left the connection unusable.
@@ -32,6 +32,15 @@ func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
 	s.mu.Unlock()
 	r.cfg.Log.Warn("server's TLS does not work, plain text", "server", s.address, "reply", f.reply)
 	return r.open(ctx, s)
+}
+
+// over reports whether ctx has ended. Its deadline may have ended a dial a moment before it says so itself.
+func over(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	end, ok := ctx.Deadline()
+	return ok && !time.Now().Before(end)
 }
 
 // open connects to s, reads the greeting and says EHLO.
@@ -54,7 +63,7 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	}
 	tcp, err := d.DialContext(ctx, "tcp", s.address)
 	if err != nil {
-		return nil, &fault{reply: "451 4.4.1 cannot connect: " + reason(err), down: ctx.Err() == nil, early: true}
+		return nil, &fault{reply: "451 4.4.1 cannot connect: " + reason(err), down: !over(ctx), early: true}
 	}
 	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen), born: time.Now()}
 	c.bind(ctx)
@@ -72,7 +81,7 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	}
 	if f != nil {
 		c.close()
-		f.down, f.early = ctx.Err() == nil, true
+		f.down, f.early = !over(ctx), true
 		return nil, f
 	}
 	return c, nil

@@ -246,7 +246,7 @@ func (r *Relay) walk(ctx context.Context, g *group, env *envelope) {
 		if len(env.open) == 0 {
 			return
 		}
-		if ended = ctx.Err() != nil; ended {
+		if ended = over(ctx); ended {
 			last = "451 4.3.2 delivery was interrupted"
 			break
 		}
@@ -272,7 +272,7 @@ func (r *Relay) try(ctx context.Context, s *server, env *envelope) *fault {
 	for fresh := false; ; fresh = true {
 		c, f := r.connect(ctx, s, fresh)
 		if f != nil {
-			if ctx.Err() == nil {
+			if !over(ctx) {
 				r.down(s, f)
 			}
 			return f
@@ -286,10 +286,10 @@ func (r *Relay) try(ctx context.Context, s *server, env *envelope) *fault {
 		c.close()
 		// A connection from the pool may have ended while nobody looked: that says nothing of the server, so it gets
 		// another one. Nothing of the message was sent on the first, so it cannot arrive twice.
-		if reused && f.early && ctx.Err() == nil {
+		if reused && f.early && !over(ctx) {
 			continue
 		}
-		if ctx.Err() == nil {
+		if !over(ctx) {
 			r.down(s, f)
 		}
 		return f

@@ -123,8 +123,8 @@ func (r *Relay) callout(ctx context.Context, g *group, to string, international 
 	select {
 	case places <- struct{}{}:
 		defer func() { <-places }()
-	case <-ctx.Done():
-		return Unsure, false
+	case <-time.After(r.cfg.Timeouts.Callout / 2):
+		return Unsure, false // with less time, a server could be taken for silent that is only busy with us
 	}
 	// While this one waited for its place, others may have found that somebody does not answer.
 	servers = r.talking(servers)
@@ -170,11 +170,11 @@ func (r *Relay) askServer(ctx context.Context, s *server, to string, internation
 				return m, nil
 			}
 			c.close()
-			if reused && ctx.Err() == nil {
+			if reused && !over(ctx) {
 				continue
 			}
 		}
-		if ctx.Err() == nil {
+		if !over(ctx) {
 			r.down(s, f)
 		}
 		return Unsure, f

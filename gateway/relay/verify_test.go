@@ -107,6 +107,9 @@ func TestVerifyNullSenderRefused(t *testing.T) {
 		if got := newRelay(t, nil, s.Addr).Verify(t.Context(), "b@example.org"); got != Unsure {
 			t.Errorf("%v", got)
 		}
+		if n := count(s, "RCPT"); extensions != nil && n != 0 {
+			t.Errorf("%d RCPT after MAIL was refused", n)
+		}
 	}
 }
 
@@ -219,6 +222,25 @@ func TestVerifySilentServers(t *testing.T) {
 		if a.Conns()+b.Conns() == before {
 			t.Errorf("%s: not asked again", name)
 		}
+	}
+}
+
+// A server that is busy with our questions is not silent.
+func TestVerifyManyAtASlowServer(t *testing.T) {
+	s := relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		if strings.HasPrefix(line, "RCPT") {
+			time.Sleep(150 * time.Millisecond)
+		}
+		return ""
+	}})
+	r := newRelay(t, func(c *Config) { c.Timeouts.Callout = time.Second }, s.Addr)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() { r.Verify(t.Context(), fmt.Sprintf("%d@example.org", i)) })
+	}
+	wg.Wait()
+	if got := r.Verify(t.Context(), "b@example.org"); got != Exists {
+		t.Errorf("%v after 40 questions at once", got)
 	}
 }
 

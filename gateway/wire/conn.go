@@ -29,7 +29,7 @@ type Conn struct {
 	network netip.Prefix // that it counts for; see limits
 	end     time.Time    // of the whole session
 	forget  sync.Once
-	idle    atomic.Bool // waiting for a command
+	waiting atomic.Int64 // for a command, since then (see limits.since); 0 when it does not
 
 	in  []byte // input that was read ahead; in[pos:] is still to be used
 	pos int

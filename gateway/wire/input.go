@@ -16,6 +16,7 @@ var (
 	errSession  = errors.New("session too long")
 	errSlow     = errors.New("too slow")
 	errDraining = errors.New("shutting down")
+	errEvicted  = errors.New("idle too long")
 )
 
 // maxCommand is the longest command line, CRLF included. RFC 5321 section
@@ -38,9 +39,12 @@ func (c *Conn) read(p []byte, until time.Time) (int, error) {
 	}
 	for {
 		c.sock.SetReadDeadline(end)
-		// Only after the deadline was armed, else Drain's wake could be undone.
-		if c.idle.Load() && c.l.draining.Load() {
+		// Only after the deadline was armed, else wake could be undone.
+		if c.waiting.Load() != 0 && c.l.draining.Load() {
 			return 0, errDraining
+		}
+		if c.waiting.Load() == evicted {
+			return 0, errEvicted
 		}
 		n, err := c.sock.Read(p)
 		if n > 0 {
@@ -57,14 +61,14 @@ func (c *Conn) read(p []byte, until time.Time) (int, error) {
 		} else if !now.Before(end) {
 			return 0, errTimeout
 		}
-		// Woken by Drain.
+		// Woken by Drain or evict.
 	}
 }
 
 // wake makes a session that waits for a command look up. One that reads a
 // message finds that its time is not over and goes on.
 func (c *Conn) wake() {
-	if c.idle.Load() {
+	if c.waiting.Load() != 0 {
 		c.raw.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -75,8 +79,8 @@ func (c *Conn) line() ([]byte, error) {
 	if c.l.draining.Load() {
 		return nil, errDraining
 	}
-	c.idle.Store(true)
-	defer c.idle.Store(false)
+	c.waiting.Store(c.l.since())
+	defer c.waiting.Store(0)
 	var until time.Time
 	seen := 0
 	for {
@@ -178,6 +182,9 @@ func (c *Conn) lost(err error) {
 		c.fatal(421, "4.4.2", "session too long, closing connection")
 	case errSlow:
 		c.fatal(421, "4.4.2", "too slow, closing connection")
+	case errEvicted:
+		c.fatal(421, "4.3.2", "idle too long while others wait, try again later")
+		c.linger = false
 	case errDraining:
 		c.fatal(421, "4.3.2", "shutting down, try again later")
 		c.linger = c.ahead()

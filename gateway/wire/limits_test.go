@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"spamcatcher/gateway/wire"
@@ -141,6 +142,63 @@ func TestSessions(t *testing.T) {
 			c.Close()
 		}
 	}
+}
+
+// TestEviction: who keeps others out by saying nothing, or by saying it octet by
+// octet, has to leave; who sends a message, or was only just greeted, does not.
+func TestEviction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, q := newPipes(), newPipes()
+		first := serve(t, p, wire.Config{MaxSessions: 10, MaxSessionsPerClient: -1}, &recorder{})
+		second := serveOn(t, first.Beside(q), first.recorder)
+		dial := func(p *pipes, want string) *client {
+			c := newClient(t, p.dial("192.0.2.1"))
+			c.expect(want)
+			return c
+		}
+		sending := dial(p, "220")
+		sending.do("EHLO client.example.net", "250")
+		sending.envelope()
+		sending.do("DATA", "354")
+		silent := dial(p, "220")
+		time.Sleep(time.Second)
+		trickling := dial(q, "220")
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for range 100 {
+				if _, err := trickling.Write([]byte("N")); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		time.Sleep(time.Second)
+		talking := dial(p, "220")
+		for range 6 {
+			dial(p, "220")
+		}
+		time.Sleep(7 * time.Second)
+		talking.do("NOOP", "250")
+		dial(p, "421 4.3.2 too many").expect("") // nobody has had his time yet
+		time.Sleep(time.Second + time.Millisecond)
+		dial(p, "220")
+		silent.expect("421 4.3.2 idle too long")
+		silent.expect("")
+		time.Sleep(time.Second)
+		dial(p, "220") // on the other listener too
+		trickling.expect("421 4.3.2 idle too long")
+		trickling.expect("")
+		talking.do("NOOP", "250")
+		sending.do("x\r\n.", "250 2.0.0")
+		synctest.Wait()
+		if a, b := first.Stats(), second.Stats(); a.Open != 10 || b.Open != 0 || a.Refused != 1 {
+			t.Errorf("stats %+v and %+v", a, b)
+		}
+		<-stopped
+		first.Close()
+		second.Close()
+	})
 }
 
 func TestMemory(t *testing.T) {

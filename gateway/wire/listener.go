@@ -44,7 +44,7 @@ type Config struct {
 	MaxRecipients   int    // recipients of one message (1000)
 	Memory          int64  // octets of messages under way over all sessions (512 MiB)
 
-	MaxSessions          int // open connections (1000; at most three quarters of the file descriptors)
+	MaxSessions          int // open connections (1000; at most three quarters of the file descriptors); see limits.evict for what happens then
 	MaxSessionsPerClient int // open connections of one IPv4 address or IPv6 /64 (50)
 	MaxErrors            int // errors that a session may make (20)
 	MaxJunk              int // commands without use (NOOP, RSET, VRFY…) and refused recipients between two messages (100)
@@ -166,7 +166,11 @@ func (l *Listener) Beside(inner net.Listener) *Listener {
 }
 
 func newListener(inner net.Listener, cfg Config, lim *limits) *Listener {
-	return &Listener{inner: inner, cfg: cfg, limits: lim, done: make(chan struct{}), empty: make(chan struct{}), conns: make(map[*Conn]struct{})}
+	l := &Listener{inner: inner, cfg: cfg, limits: lim, done: make(chan struct{}), empty: make(chan struct{}), conns: make(map[*Conn]struct{})}
+	lim.countMu.Lock()
+	defer lim.countMu.Unlock()
+	lim.listeners = append(lim.listeners, l)
+	return l
 }
 
 // Addr returns the address that is listened on.

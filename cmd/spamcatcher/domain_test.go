@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"spamcatcher/gateway/relay/relaytest"
+)
+
+// A zone is a resolver that knows what the test tells it.
+type zone struct {
+	mx        map[string][]string
+	addresses map[string]string
+}
+
+var errNoAnswer = errors.New("no answer")
+
+func (z zone) MX(_ context.Context, domain string) ([]string, error) {
+	hosts, ok := z.mx[domain]
+	if !ok {
+		return nil, errNoAnswer
+	}
+	return hosts, nil
+}
+
+func (z zone) Addresses(_ context.Context, host string) ([]netip.Addr, error) {
+	a, err := netip.ParseAddr(z.addresses[host])
+	if err != nil {
+		return nil, errNoAnswer
+	}
+	return []netip.Addr{a}, nil
+}
+
+// TestDomainCheck: what it finds good and bad about MX, destinations,
+// recipients and ETRN.
+func TestDomainCheck(t *testing.T) {
+	knows := relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		if strings.HasPrefix(line, "RCPT") {
+			return "550 5.1.1 no such user"
+		}
+		return ""
+	}})
+	secret, _ := relaytest.Certificate(t, "unrelated.example")
+	takesAll := relaytest.Start(t, relaytest.Script{TLS: secret})
+	dead := closedPort(t)
+	c, err := load(t, ".toml", fmt.Sprintf(`
+hostname = "mx.example.net"
+[[domain]]
+name = "good.example"
+destinations = [%[1]q]
+verify = "callout"
+etrn_from = ["127.0.0.0/8"]
+[[domain]]
+name = ".all.example"
+destinations = [%[2]q]
+verify = "callout"
+etrn_from = ["192.0.2.1"]
+[[domain]]
+name = "demanding.example"
+destinations = [%[2]q]
+tls = "verify"
+[[domain]]
+name = "down.example"
+destinations = [%[3]q]
+`, knows.Addr, takesAll.Addr, dead))
+	if err != nil {
+		t.Fatal(err)
+	}
+	force, _, err := prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := zone{
+		mx: map[string][]string{"good.example": {"mx.example.net"}, "all.example": {"other.example", "alias.example"},
+			"demanding.example": {"elsewhere.example"}, "down.example": {}},
+		addresses: map[string]string{"alias.example": "127.0.0.1", "elsewhere.example": "192.0.2.9"},
+	}
+	here.addresses["127.0.0.1"] = "127.0.0.1"
+	for i, want := range []struct {
+		failed bool
+		lines  []string
+	}{
+		{false, []string{"ok   mx           mx.example.net is this machine's name", "ok   destination", "-    tls", "offers none", "ok   recipients", `verify = "callout" works`, "ok   etrn"}},
+		{true, []string{"ok   mx           alias.example (127.0.0.1) is this machine", "ok   destination", "ok   tls", "tls_pin = [", "FAIL recipients", "-    etrn", "is not in etrn_from"}},
+		{true, []string{"FAIL mx           elsewhere.example: not this machine (mx.example.net)", "FAIL destination", "tls_pin = ["}},
+		{true, []string{"FAIL mx           the domain says that it takes no mail", "FAIL destination", "cannot connect"}},
+	} {
+		var out bytes.Buffer
+		check := domainChecker{out: &out, resolver: here, inForce: force}
+		if err := check.domain(t.Context(), c.ByDomain[i]); err != nil {
+			t.Fatal(err)
+		}
+		if check.failed != want.failed {
+			t.Errorf("%s: failed %v\n%s", c.ByDomain[i].Name, check.failed, &out)
+		}
+		rest := out.String()
+		for _, line := range want.lines {
+			_, after, ok := strings.Cut(rest, line)
+			if !ok {
+				t.Errorf("%s: no %q (in this order) in\n%s", c.ByDomain[i].Name, line, &out)
+			}
+			rest = after
+		}
+	}
+	if n := takesAll.Count(); n > 0 {
+		t.Errorf("the check delivered %d messages", n)
+	}
+}
+
+// TestDomainListAndShow: what is configured, what waits, and who is down.
+func TestDomainListAndShow(t *testing.T) {
+	up := relaytest.Start(t, relaytest.Script{})
+	state := t.TempDir()
+	file := filepath.Join(t.TempDir(), "a.toml")
+	if err := os.WriteFile(file, []byte(fmt.Sprintf(`
+listen = ["127.0.0.1:0"]
+[[domain]]
+name = "up.example"
+destinations = [%q]
+[[domain]]
+name = "down.example"
+queue = "slow"
+destinations = [%q]
+`, up.Addr, closedPort(t))+toStderr), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, state, "", "--config", file)
+	if err := send(p.address, "a@example.org", []string{"x@up.example", "y@down.example"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the finding that a destination is down", func() bool {
+		out, _, code := cli(t, "", "domain", "list", "--config", file, "--state", state)
+		return code == 0 && strings.Contains(out, "down for") && strings.Contains(out, "up, nothing waits")
+	})
+	out, _, code := cli(t, "", "domain", "show", "DOWN.example", "--config", file, "--state", state)
+	for _, want := range []string{"queue        slow", "servers      down for", "1 waiting (", "0 held, the oldest for"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("code %d, no %q in\n%s", code, want, out)
+		}
+	}
+	if _, errs, code := cli(t, "", "domain", "show", "dwn.example", "--config", file, "--state", state); code != exitUsage || !strings.Contains(errs, "did you mean down.example?") {
+		t.Errorf("an unknown domain: code %d, %q", code, errs)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if out, _, code := cli(t, "", "domain", "list", "--config", file, "--state", state); code != 0 || strings.Count(out, "gateway not running") != 2 {
+		t.Errorf("code %d\n%s", code, out)
+	}
+}
