@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -180,6 +181,11 @@ func (c *Config) check() error {
 	}
 	if (c.Certificate == "") != (c.Key == "") {
 		return fail("tls.certificate", "certificate and key must both be given, or neither")
+	}
+	for _, s := range c.ByDomain {
+		if mode := cmp.Or(s.TLS, c.RelayTLS); len(s.Pins) > 0 && mode != "verify" {
+			return fmt.Errorf("%s: tls_pin: pins count with tls = \"verify\" only, and it is %q", s.origins["tls_pin"], mode)
+		}
 	}
 	if c.Memory < c.MaxMessage {
 		return fail("limits.memory", "%d bytes are less than one message of limits.message (%d bytes)", c.Memory, c.MaxMessage)

@@ -334,7 +334,8 @@ func (d *domainChecker) destination(p relay.ProbeResult, route relay.Route, veri
 
 // etrn says whether the destinations may ask for the mail that waits.
 func (d *domainChecker) etrn(ctx context.Context, s Scope) {
-	if len(s.ETRNFrom) == 0 {
+	own, ok := d.inForce.domains.Find("postmaster@" + strings.TrimPrefix(s.Name, "."))
+	if !ok || len(s.ETRNFrom) == 0 {
 		return
 	}
 	for _, server := range s.Destinations {
@@ -348,20 +349,11 @@ func (d *domainChecker) etrn(ctx context.Context, s Scope) {
 			continue // the destination's own finding
 		}
 		for _, a := range list {
-			if slices.ContainsFunc(s.ETRNFrom, func(from string) bool { return covers(from, a.Unmap()) }) {
+			if own.Releases(a, nil, time.Now()) {
 				d.say(good, "etrn", "%s (%s) may send it", host, a)
 			} else {
 				d.say(open, "etrn", "%s (%s) is not in etrn_from", host, a)
 			}
 		}
 	}
-}
-
-// covers says whether an entry of etrn_from is an address or network with a.
-func covers(entry string, a netip.Addr) bool {
-	if p, err := netip.ParsePrefix(entry); err == nil {
-		return p.Contains(a)
-	}
-	b, err := netip.ParseAddr(entry)
-	return err == nil && b.Unmap() == a
 }

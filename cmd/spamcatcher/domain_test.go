@@ -155,3 +155,17 @@ destinations = [%q]
 		t.Errorf("code %d\n%s", code, out)
 	}
 }
+
+// TestDestinationIsOurselves: mail for a domain whose destination is this very
+// gateway waits, and does not go round in a circle.
+func TestDestinationIsOurselves(t *testing.T) {
+	address := closedPort(t)
+	p := start(t, t.TempDir(), fmt.Sprintf("listen = [%q]\n[[domain]]\nname = \"example.net\"\ndestinations = [%[1]q]\n", address))
+	if err := send(p.address, "a@example.org", []string{"b@example.net"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the finding", func() bool { return strings.Contains(p.log(), "destination is down") })
+	if n := strings.Count(p.log(), "msg=message"); n != 1 {
+		t.Errorf("the message was taken %d times\n%s", n, p.log())
+	}
+}

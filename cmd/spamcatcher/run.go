@@ -71,6 +71,7 @@ type service struct {
 	queue *queue.Queue
 	relay *relay.Relay
 	steps []step
+	ports atomic.Pointer[[]netip.AddrPort] // that mail is accepted at
 
 	ctx        context.Context // ends when the service goes down
 	background sync.WaitGroup  // what a reload leaves to be done
@@ -163,6 +164,7 @@ func run(ctx context.Context, g *global, flags overrides, clock func() time.Time
 	if err != nil {
 		return err
 	}
+	s.note(listeners)
 	failed := make(chan error, len(listeners)+1)
 	attempts, stopAttempts := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -215,7 +217,7 @@ func (s *service) openQueue(c *Config) (err error) {
 			s.log.Error("a message that can never be sent could not be held", "id", id, "error", err)
 		}
 	}
-	if s.relay, err = newRelay(&s.now, s.clock, hold, s.log); err != nil {
+	if s.relay, err = s.newRelay(hold); err != nil {
 		return err
 	}
 	s.onShutdown("closing the connections to the servers", func(context.Context) error { return s.relay.Close() })
@@ -376,6 +378,26 @@ func checkState(c *Config) error {
 
 func unusableState(c *Config, err error) error {
 	return usageError{fmt.Errorf("the state directory %s (%s) cannot be used: %w", c.State, c.origins["state"], err)}
+}
+
+// note takes note of where mail is accepted.
+func (s *service) note(listeners []net.Listener) {
+	var ports []netip.AddrPort
+	for _, l := range listeners {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			ports = append(ports, a.AddrPort())
+		}
+	}
+	s.ports.Store(&ports)
+}
+
+// listening are the addresses that mail is accepted at: a destination that is
+// one of them is ourselves.
+func (s *service) listening() []netip.AddrPort {
+	if p := s.ports.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // listenAll listens on every address, or on none.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"maps"
-	"sync/atomic"
-	"time"
 
 	"spamcatcher/bayes"
 	"spamcatcher/engine"
@@ -130,20 +127,21 @@ func prepare(c *Config) (*inForce, []error, error) {
 
 // newRelay makes the way out. It asks what is in force at every attempt, so that
 // waiting mail follows a reload. What has no servers goes into the Maildir.
-func newRelay(now *atomic.Pointer[inForce], clock func() time.Time, hold func(id, reason string), log *slog.Logger) (*relay.Relay, error) {
-	c := now.Load().config
+func (s *service) newRelay(hold func(id, reason string)) (*relay.Relay, error) {
+	c := s.now.Load().config
 	maildir, err := relay.NewMaildir(c.maildir())
 	if err != nil {
 		return nil, err
 	}
 	return relay.New(relay.Config{
 		Hostname: c.Hostname,
-		Route:    func(recipient string) relay.Route { return now.Load().route(recipient) },
+		Route:    func(recipient string) relay.Route { return s.now.Load().route(recipient) },
 		Local:    maildir,
 		MaxIdle:  c.Workers,
+		Listen:   s.listening,
 		Hold:     hold,
-		Now:      clock,
-		Log:      log,
+		Now:      s.clock,
+		Log:      s.log,
 	})
 }
 
