@@ -17,7 +17,7 @@ PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3 spamassassin
 
 FUZZTIME ?= 20s
 
-.PHONY: run build test race fuzz bench bench-record bench-check evasion evasion-record memory model peers corpus lint deps peers-deps clean
+.PHONY: run build test race fuzz bench bench-record bench-check evasion evasion-record memory model peers throughput corpus lint deps peers-deps clean
 
 run: build
 	$(BINARY) run $(ARGS)
@@ -76,6 +76,11 @@ memory: deps
 # and writes bench/PEERS.md. Needs root and SPAMCATCHER_SHARED.
 peers: build
 	./bench/peers.sh
+
+# Messages a second and CPU per message beside Postfix, and beside Postfix with
+# rspamd; writes bench/THROUGHPUT.md. Needs root and SPAMCATCHER_SHARED.
+throughput: build
+	./bench/throughput.sh
 
 # The lessons and the model in the binary, from mail whose licence allows it:
 # the project's own, and the labelled mail without the non-commercial set.

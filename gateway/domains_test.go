@@ -255,6 +255,10 @@ func TestVerify(t *testing.T) {
 		if got := c.send("RCPT TO:<"+test.to+">", ""); got != test.reply {
 			t.Errorf("%s: %q, want %q", test.to, got, test.reply)
 		}
+		logged := strings.Join(b.log.lines("recipient"), "\n")
+		if want := fmt.Sprintf(" client=127.0.0.1 sender=a@example.org recipient=%s reply=%q", test.to, test.reply[:9]); (test.reply != ok) != strings.Contains(logged, want) || strings.Contains(logged, "level=ERROR") || (test.reply == unsure) != strings.Contains(logged, "198.51.100.77") {
+			t.Errorf("%s: log %q, want %q", test.to, logged, want)
+		}
 		if (len(asked) == 1) != test.asked || len(asked) > 1 || test.asked && asked[0] != test.to {
 			t.Errorf("%s: asked for %q", test.to, asked)
 		}

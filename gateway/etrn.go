@@ -27,7 +27,8 @@ import (
 //     node is somebody else's or nobody's. Only the address and a certificate
 //     that was shown on this connection count.
 //  3. While the same node's mail is being made due, the answer is 250.
-//  4. Who had the same mail made due a moment ago is answered 458.
+//  4. Who had the same mail made due a moment ago, or has much of it made due
+//     already, is answered 458.
 //  5. The mail is made due, and the answer says how much it is: 251 none, 253
 //     the number, 252 when the number is large or made up of several.
 //
@@ -133,8 +134,12 @@ var (
 	errTooSoon  = errors.New("released a moment ago")
 )
 
-// maxRemembered bounds the releases that are remembered.
-const maxRemembered = 10_000
+// maxRemembered bounds the releases that are remembered, maxAtOnce those of one
+// client at the same time: a tree has more nodes than anybody can count.
+const (
+	maxRemembered = 10_000
+	maxAtOnce     = 4
+)
 
 // releases are what ETRN has set off. No node is released twice at the same
 // time, nor again for the same client before a pause is over.
@@ -146,6 +151,7 @@ type releases struct {
 
 	mu      sync.Mutex
 	running map[domain.Node]struct{}
+	atOnce  map[netip.Prefix]int
 	last    map[asked]time.Time
 }
 
@@ -159,7 +165,7 @@ func newReleases(ctx context.Context, release func(context.Context, string, stri
 	if pause == 0 {
 		pause = 30 * time.Second
 	}
-	return &releases{ctx: ctx, release: release, pause: pause, now: now, running: map[domain.Node]struct{}{}, last: map[asked]time.Time{}}
+	return &releases{ctx: ctx, release: release, pause: pause, now: now, running: map[domain.Node]struct{}{}, atOnce: map[netip.Prefix]int{}, last: map[asked]time.Time{}}
 }
 
 // start makes a node's mail due and returns how many messages it is.
@@ -197,10 +203,11 @@ func (r *releases) begin(node domain.Node, client netip.Prefix) error {
 	if _, ok := r.running[node]; ok {
 		return errUnderWay
 	}
-	if at, ok := r.last[asked{node, client}]; ok && r.now().Sub(at) < r.pause {
+	if at, ok := r.last[asked{node, client}]; ok && r.now().Sub(at) < r.pause || r.atOnce[client] >= maxAtOnce {
 		return errTooSoon
 	}
 	r.running[node] = struct{}{}
+	r.atOnce[client]++
 	return nil
 }
 
@@ -210,6 +217,9 @@ func (r *releases) end(a asked, done bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running, a.node)
+	if r.atOnce[a.client]--; r.atOnce[a.client] == 0 {
+		delete(r.atOnce, a.client)
+	}
 	if !done || r.pause < 0 {
 		return
 	}

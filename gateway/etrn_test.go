@@ -353,6 +353,34 @@ func TestETRNLimits(t *testing.T) {
 	}
 }
 
+// One client cannot have any number of releases at the same time.
+func TestETRNAtOnce(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	r := newReleases(t.Context(), func(context.Context, string, string) (int, error) { begun <- struct{}{}; <-end; return 1, nil }, 0, func() time.Time { return testTime })
+	parts := []domain.Release{{Queue: "q"}}
+	var wg sync.WaitGroup
+	start := func(node, client string) {
+		wg.Go(func() {
+			if _, err := r.start(domain.Node{Domain: node}, netip.MustParseAddr(client), parts); err != nil {
+				t.Errorf("%s: %v", node, err)
+			}
+		})
+		<-begun
+	}
+	for i := range maxAtOnce {
+		start(fmt.Sprint(i), fmt.Sprintf("2001:db8::%x", i))
+	}
+	if _, err := r.start(domain.Node{Domain: "x"}, netip.MustParseAddr("2001:db8::77"), parts); !errors.Is(err, errTooSoon) {
+		t.Errorf("one more: %v", err)
+	}
+	start("x", "2001:db8:0:1::77")
+	close(end)
+	wg.Wait()
+	if len(r.atOnce) != 0 || len(r.running) != 0 {
+		t.Errorf("left: %v %v", r.atOnce, r.running)
+	}
+}
+
 // What is remembered of those who asked has a bound.
 func TestETRNMemory(t *testing.T) {
 	now := testTime
@@ -363,8 +391,8 @@ func TestETRNMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(r.last) != maxRemembered || len(r.running) != 0 {
-		t.Errorf("%d remembered, %d running", len(r.last), len(r.running))
+	if len(r.last) != maxRemembered || len(r.running) != 0 || len(r.atOnce) != 0 {
+		t.Errorf("%d remembered, %d running, %d clients", len(r.last), len(r.running), len(r.atOnce))
 	}
 	now = now.Add(time.Minute)
 	if _, err := r.start(domain.Node{Domain: "x"}, testClient, parts); err != nil || len(r.last) != 1 {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 )
 
@@ -41,7 +43,8 @@ func FuzzSession(f *testing.F) {
 		}
 		store, log := &memory{}, &logged{}
 		srv, err := New(Config{
-			Hostname: host, Queue: store, Log: slog.New(slog.NewTextHandler(log, nil)), Report: true,
+			Hostname: host, Queue: store, Log: slog.New(slog.NewTextHandler(log, nil)), Report: true, Mark: markKey,
+			Domains: withDomains(t, domain.Config{Name: "example.com", Destinations: []string{"192.0.2.1"}}),
 			Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict {
 				m.Message.Text()
 				return engine.Verdict{Score: score, Plan: "p", Symbols: []engine.Scored{{Name: "A", Detail: raw}}}
@@ -80,7 +83,7 @@ func FuzzSession(f *testing.F) {
 		}
 		out := body(drafts[0])
 		h := message.Parse([]byte(out), message.Limits{}).Header()
-		for name, want := range map[string]int{"X-SpamCatcher-Score": 1, "X-SpamCatcher-IP": 1, "X-SpamCatcher-Report": 1, "X-SpamCatcher-Virus": 0, "X-SpamCatcher-Timeout": 0} {
+		for name, want := range map[string]int{"X-SpamCatcher-Score": 1, "X-SpamCatcher-IP": 1, "X-SpamCatcher-Report": 1, "X-SpamCatcher-Mark": 1, "X-SpamCatcher-Virus": 0, "X-SpamCatcher-Timeout": 0} {
 			if n := h.Count(name); n != want {
 				t.Fatalf("%d of %s in %q", n, name, out)
 			}
@@ -90,6 +93,48 @@ func FuzzSession(f *testing.F) {
 		}
 		if score > 50 && !strings.HasPrefix(h.Raw("Subject"), subjectTag) {
 			t.Fatalf("no tag in %q", out)
+		}
+	})
+}
+
+// FuzzETRN asks for anything, as a stranger and as a customer's server. A
+// stranger hears 459 or 501, and whatever is asked for, only what is the
+// customer's own is released.
+func FuzzETRN(f *testing.F) {
+	for _, argument := range []string{"one.example", "@example", "#one.example", "x';--", "@", "#", "", "xn--bcher-kva.example", "ONE.example.", "a.tree.example", "@@", "#.tree.example"} {
+		f.Add(argument)
+	}
+	f.Fuzz(func(t *testing.T, argument string) {
+		w := &waiting{}
+		srv, err := New(Config{
+			Hostname: host, Judge: scores(1), Queue: &memory{}, Log: slog.New(slog.DiscardHandler), Release: w.release, ETRNPause: -1,
+			Domains: withDomains(t,
+				domain.Config{Name: "one.example", Destinations: []string{"192.0.2.1"}, ETRNFrom: []string{"192.0.2.1"}},
+				domain.Config{Name: ".tree.example", Destinations: []string{"192.0.2.1"}, ETRNFrom: []string{"192.0.2.1"}},
+				domain.Config{Name: "two.example", Destinations: []string{"192.0.2.2"}, ETRNFrom: []string{"192.0.2.2"}}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(client string) (int, string) {
+			r := srv.etrnFrom("s", netip.MustParseAddr(client), nil, argument)
+			if r.Enhanced[0] != byte('0'+r.Code/100) || strings.ContainsFunc(r.Text, func(c rune) bool { return c < ' ' || c > '~' }) || len(r.Text) > 400 {
+				t.Fatalf("reply %+v", r)
+			}
+			return r.Code, r.Text
+		}
+		code, text := ask("198.51.100.1")
+		if code != 459 && code != 501 || len(w.take()) > 0 {
+			t.Fatalf("a stranger who asks for %q hears %d %s", argument, code, text)
+		}
+		own, _ := ask("192.0.2.1")
+		if !slices.Contains([]int{251, 459, 501}, own) || (own == 501) != (code == 501) {
+			t.Fatalf("a server that asks for %q hears %d, a stranger %d", argument, own, code)
+		}
+		for _, released := range w.take() {
+			if queue, _, _ := strings.Cut(released, " "); queue != "one.example" && queue != ".tree.example" {
+				t.Fatalf("%q released %q", argument, released)
+			}
 		}
 	})
 }

@@ -32,6 +32,8 @@ const (
 type header struct {
 	forged   []span // fields that only we may write
 	subjects []span
+	broken   bool // there was a line that is no field
+	late     bool // the first subject comes after such a line, where not every reader looks for it
 	fields   int
 	hops     int // Received fields
 	ownHops  int // those that this host wrote
@@ -117,10 +119,12 @@ func (h *header) see(raw []byte, f span, host string) {
 		return
 	}
 	if !colon {
+		h.broken = true
 		return
 	}
 	switch name = bytes.TrimRight(name, " \t"); {
 	case bytes.EqualFold(name, []byte("Subject")):
+		h.late = h.late || h.broken && len(h.subjects) == 0
 		h.subjects = append(h.subjects, f)
 	case bytes.EqualFold(name, []byte("Received")):
 		h.hops++
@@ -255,9 +259,8 @@ func (h header) compose(added, raw []byte, tag bool) [][]byte {
 		// a field of ours.
 		added = append(added, "X-SpamCatcher-Defect: continuation line\r\n"...)
 	}
-	if tag && len(h.subjects) == 0 {
+	if tag && (len(h.subjects) == 0 || h.late) {
 		added = append(added, "Subject: "+subjectTag+"\r\n"...)
-		tag = false
 	}
 	out := [][]byte{added}
 	pos := 0

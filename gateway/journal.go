@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -68,7 +69,7 @@ func (s *session) logDelivery(d *delivery, err error, r *smtp.SMTPError) {
 	attrs = append(attrs, slog.Duration("parse", d.parse), slog.Duration("judge", d.judge), slog.Duration("put", d.put))
 	level := slog.LevelInfo
 	if r != nil {
-		attrs = append(attrs, slog.String("reply", fmt.Sprintf("%d %d.%d.%d", r.Code, r.EnhancedCode[0], r.EnhancedCode[1], r.EnhancedCode[2])))
+		attrs = append(attrs, slog.String("reply", status(r)))
 		if r.Temporary() {
 			level = levelFault
 			attrs = append(attrs, slog.String("error", clipTo(err.Error(), maxLoggedList)))
@@ -101,13 +102,29 @@ func (d *delivery) action(err error, r *smtp.SMTPError) string {
 	return strings.Join(words, ",")
 }
 
-// logRecipient writes why a recipient was not accepted when that is a fault of
-// ours.
+// logRecipient writes why a recipient was not accepted: there may be no message
+// after it, and so no other line. A session has a bound for them.
 func (s *session) logRecipient(to string, err error) {
-	if replyTo(err).Temporary() {
-		s.log.LogAttrs(context.Background(), levelFault, "recipient deferred",
-			slog.String("client", address(s.conn.Client().Addr())), slog.String("recipient", clip(to)), slog.String("error", clip(err.Error())))
+	r := replyTo(err)
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("client", address(s.conn.Client().Addr())),
+		slog.String("sender", clip(s.from)),
+		slog.String("recipient", clip(to)),
+		slog.String("reply", status(r)),
 	}
+	if r.Temporary() {
+		attrs = append(attrs, slog.String("error", clipTo(err.Error(), maxLoggedList)))
+		if !errors.Is(err, ErrUnsure) {
+			level = levelFault
+		}
+	}
+	s.log.LogAttrs(context.Background(), level, "recipient", attrs...)
+}
+
+// status is a reply's two codes.
+func status(r *smtp.SMTPError) string {
+	return fmt.Sprintf("%d %d.%d.%d", r.Code, r.EnhancedCode[0], r.EnhancedCode[1], r.EnhancedCode[2])
 }
 
 func faultAttrs(command string, p any, stack []byte) []slog.Attr {

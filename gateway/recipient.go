@@ -30,6 +30,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	defer s.guard("RCPT", &err)
 	to = requote(to)
 	if !s.policy().Accepts(to) {
+		s.logRecipient(to, errRelay)
 		return replyTo(errRelay)
 	}
 	// RFC 5321 section 2.4: domains are alike in any case, local parts are not.
@@ -88,7 +89,10 @@ func (s *session) exists(domains *domain.Table, to string) error {
 			return err
 		case s.ctx.Err() != nil:
 			return s.ctx.Err()
-		case d.Unverified == domain.Defer:
+		case d.Unverified != domain.Defer:
+		case errors.Is(err, ErrUnsure):
+			return err
+		default:
 			return fmt.Errorf("%w: %w", ErrUnsure, err)
 		}
 	}

@@ -32,6 +32,21 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 // try delivers e, whose attempt is noted, and records what came of it.
 func (q *Queue) try(ctx context.Context, j *job, e *entry) {
 	body, err := q.openBody(e)
+	if err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, fs.ErrNotExist) {
+		q.log.Warn("a message's body cannot be read for now", "id", e.ID, "from", e.Sender, "error", err)
+		q.record(ctx, e, func() *op {
+			return q.change(func(t *tx, e *entry) (bool, error) {
+				now := q.indexNow()
+				e.Attempts++
+				e.logAttempt(Attempt{Time: now, Reply: "451 4.3.0 the message cannot be read for now", Deferred: len(e.Pending())})
+				if e.Hold == "" {
+					e.Next = stamp(now.Add(q.cfg.Retry(1)))
+				}
+				return true, t.Delete(tryKey(e.ID))
+			}, e.ID)
+		})
+		return
+	}
 	if err != nil {
 		q.log.Error("a message's body cannot be read; the item is held", "id", e.ID, "from", e.Sender, "error", err)
 		q.keep(e.place.seg)
@@ -139,7 +154,7 @@ func (q *Queue) settle(ctx context.Context, j *job, e *entry, results []Result, 
 		r.Reply = cut(res.Reply, most)
 		tried = append(tried, r)
 	}
-	after.remember(attemptOf(now, tried, down))
+	after.logAttempt(attemptOf(now, tried, down))
 	told := after.History[len(after.History)-1]
 	if q.sched.heard(j, down, told.Reply, told.Server) {
 		after.Next = now // the lane's pause counts; this one goes behind the others that wait
@@ -202,8 +217,8 @@ func attemptOf(now time.Time, tried []*Recipient, down bool) Attempt {
 	return a
 }
 
-// remember adds an attempt to the history.
-func (it *Item) remember(a Attempt) {
+// logAttempt adds an attempt to the history.
+func (it *Item) logAttempt(a Attempt) {
 	it.History = append(slices.Clone(it.History[max(0, len(it.History)-maxHistory+1):]), a)
 }
 
@@ -255,7 +270,7 @@ func (q *Queue) record(ctx context.Context, e *entry, make func() *op) {
 			return
 		case errors.Is(err, ErrNotFound): // deleted meanwhile
 			return
-		case errors.Is(err, ErrFull):
+		case errors.Is(err, ErrFull) || errors.Is(err, errScarce):
 			select {
 			case <-time.After(fullSleep):
 				continue

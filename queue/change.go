@@ -183,7 +183,8 @@ func (q *Queue) listLane(lane string, f Filter, each func(*Item) bool) error {
 	})
 }
 
-// Relane gives every waiting item the lane that Config.Lane names now, after that has changed, and returns how many it
+// Relane is to be called when the configuration of destinations has changed. It gives every waiting item the lane that
+// Config.Lane names now, ends all pauses, because what was down may be elsewhere now, and returns how many items it
 // moved. Open does the same.
 func (q *Queue) Relane(ctx context.Context) (int, error) {
 	n := 0
@@ -206,6 +207,9 @@ func (q *Queue) Relane(ctx context.Context) (int, error) {
 	}
 	if err == nil {
 		err = b.flush()
+	}
+	for _, l := range q.Lanes() {
+		q.sched.unpause(l.Name)
 	}
 	if err != nil {
 		return n, fmt.Errorf("giving items their lanes: %w", err)

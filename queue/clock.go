@@ -114,7 +114,7 @@ func (q *Queue) heedClock(seen time.Time) time.Time {
 	}
 	for !q.clock.steady() && q.broken() == nil {
 		if err := q.follow(); err != nil {
-			if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
+			if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) && !errors.Is(err, ErrBroken) {
 				q.log.Error("items could not be adapted to the clock", "error", err)
 			}
 			break
@@ -133,8 +133,8 @@ func (q *Queue) follow() error {
 			return errStale
 		}
 		q.log.Warn("the clock was set; the times of all messages are moved with it", "by", by.String())
-		if err := q.moveAll(by); err != nil {
-			return fmt.Errorf("moving times: %w", err)
+		if err := q.moveAll(by); err != nil { // and nobody knows any more which are moved
+			return q.breakDown(fmt.Errorf("moving times: %w", err))
 		}
 		q.clock.mu.Lock()
 		q.clock.index += by

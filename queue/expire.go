@@ -171,8 +171,8 @@ func (q *Queue) giveUp(ctx context.Context, id string, l *lane, reply, server st
 	if !now.Before(e.Expires) {
 		for n := range c.after.Recipients {
 			r := &c.after.Recipients[n]
-			if r.State.Final() {
-				continue
+			if r.State.Final() || q.cfg.Lane != nil && q.laneFor(r.Address) != l.name {
+				continue // the item goes into that recipient's lane
 			}
 			if r.Reply == "" {
 				r.Reply, r.Server = reply, server

@@ -49,6 +49,9 @@ func openIndex(dir string, log *slog.Logger) (*badger.DB, error) {
 		WithMetricsEnabled(false).
 		WithBypassLockGuard(true). // the queue has its own lock, and Badger keeps its when Open panics
 		WithLogger(badgerLog{log})
+	if err := checkTables(dir, o); err != nil {
+		return nil, err
+	}
 	db, err := openBadger(o)
 	if err != nil {
 		// A known fault of Badger (its issue 2207): after a cut, a log file of length zero makes the first Open fail and the second succeed.

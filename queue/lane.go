@@ -102,8 +102,9 @@ func (q *Queue) laneFor(address string) (name string) {
 func (s *scheduler) lane(name string) *lane {
 	l := s.lanes[name]
 	if l == nil {
-		if len(s.lanes) >= maxLanes {
+		if len(s.lanes) >= s.laneLimit {
 			s.forgetLanes()
+			s.laneLimit = max(maxLanes, 2*len(s.lanes))
 		}
 		l = &lane{name: name, low: laneEnd(name)}
 		s.lanes[name] = l

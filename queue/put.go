@@ -208,7 +208,7 @@ func (q *Queue) commitBatch(batch []*op) {
 		if err != nil {
 			if full(err) {
 				err = fmt.Errorf("%w: %w", ErrFull, err)
-			} else {
+			} else if !errors.Is(err, errScarce) {
 				err = q.breakDown(fmt.Errorf("writing the spool: %w", err))
 			}
 			var rest []*op

@@ -52,7 +52,7 @@ type Config struct {
 	// item is scheduled, must be quick, and must not use the queue. Mail of one lane stands still together while its
 	// destination is down, and never stands in the way of another's. nil: all mail waits in one lane, "".
 	Lane      func(address string) string
-	Width     func(lane string) int            // attempts at the same time in a lane; nil, 0 or more than that: three quarters of Workers
+	Width     func(lane string) int            // attempts at the same time in a lane; nil, 0 or more than that: three quarters of Workers. Like Lane it must be quick
 	LaneRetry func(failures int) time.Duration // pause of a lane that was found down 1, 2, … times in a row (1 min doubling to 30 min, ±20 %)
 	Warn      time.Duration                    // after how long the sender is told that mail is delayed (0: never)
 	// Notify makes the notification about recipients that failed for good or are delayed; false = none is to be sent

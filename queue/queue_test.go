@@ -257,3 +257,16 @@ func TestDeliveryAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestPutManyWithNotes takes a hundred drafts with long notes at once.
+func TestPutManyWithNotes(t *testing.T) {
+	q := open(t, Config{Dir: t.TempDir(), Lane: byDomain})
+	var ds []Draft
+	for i := range 100 {
+		ds = append(ds, Draft{Recipients: []string{fmt.Sprintf("a@c%d.example", i)}, Note: map[string]string{"x": strings.Repeat("x", 3<<10)}, Body: [][]byte{[]byte("b")}})
+	}
+	put(t, q, ds...)
+	if n := len(list(t, q, Filter{})); n != 100 || len(q.sched.lanes) != 100 {
+		t.Errorf("%d items in %d lanes", n, len(q.sched.lanes))
+	}
+}

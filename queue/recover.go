@@ -206,7 +206,7 @@ func (q *Queue) inspect(e *entry, now time.Time, under bool) {
 	if under {
 		e.Attempts++
 		e.Crashes++
-		e.remember(Attempt{Time: now, Reply: "the process died in this attempt", Deferred: len(e.Pending())})
+		e.logAttempt(Attempt{Time: now, Reply: "the process died in this attempt", Deferred: len(e.Pending())})
 		q.log.Warn("an attempt was under way when the process died", "id", e.ID, "crashes", e.Crashes)
 		if e.Crashes >= maxCrashes && e.Hold == "" {
 			q.log.Error("a message is held because the process died in each of its last attempts", "id", e.ID, "from", e.Sender)

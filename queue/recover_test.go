@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // files returns what matches in the queue's directory, at least one file.
@@ -38,6 +41,15 @@ func flip(t *testing.T, name string, off int64) {
 	if _, err := f.WriteAt(b, off); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func size(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // filled makes a closed queue of n items m000…, of which every tenth is finished, one recipient of every tenth+1 is
@@ -105,6 +117,19 @@ func TestIndexIsRebuilt(t *testing.T) {
 		"key registry":   func(t *testing.T, index string) { flip(t, filepath.Join(index, "KEYREGISTRY"), 20) },
 		"table flip": func(t *testing.T, index string) {
 			flip(t, files(t, index, "*.sst")[0], 300)
+		},
+		"table cut": func(t *testing.T, index string) {
+			name := files(t, index, "*.sst")[0]
+			os.Truncate(name, size(t, name)/2)
+		},
+		"table of zeros": func(t *testing.T, index string) {
+			name := files(t, index, "*.sst")[0]
+			os.WriteFile(name, make([]byte, size(t, name)), 0o600)
+		},
+		"table empty": func(t *testing.T, index string) { os.Truncate(files(t, index, "*.sst")[0], 0) },
+		"table's block index flip": func(t *testing.T, index string) {
+			name := files(t, index, "*.sst")[0]
+			flip(t, name, size(t, name)-60)
 		},
 		"table gone": func(t *testing.T, index string) { os.Remove(files(t, index, "*.sst")[0]) },
 	} {
@@ -267,6 +292,66 @@ func TestRebuildFromDamagedSpool(t *testing.T) {
 	if kept := files(t, dir, "damaged/*.seg"); len(kept) != 1 {
 		t.Errorf("kept %q", kept)
 	}
+}
+
+// TestTornTableOfNobody leaves a half-written table in the index, as after a crash: it is no damage.
+func TestTornTableOfNobody(t *testing.T) {
+	dir := filled(t, 10)
+	if err := os.WriteFile(filepath.Join(dir, "index", "000077.sst"), []byte("half a table"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := &logbook{}
+	q := open(t, Config{Dir: dir, Log: log.logger()})
+	if got := len(list(t, q, Filter{})); got != 9 || strings.Contains(log.String(), "damaged") {
+		t.Errorf("%d items\n%s", got, log)
+	}
+}
+
+// TestScarceFiles has no file descriptor left for a new segment, and then for reading a message: both are put off, and
+// nothing is broken or held.
+func TestScarceFiles(t *testing.T) {
+	clk := newClock()
+	var tried atomic.Int64
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		tried.Add(1)
+		return all(it, Delivered, "250 ok")
+	})})
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 4 // those that are open stay so
+	starve := func(yes bool) {
+		t.Helper()
+		l := limit
+		if yes {
+			l = few
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer starve(false)
+	starve(true)
+	_, err := q.Put(context.Background(), draft("none"))
+	starve(false)
+	if err == nil || errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "too many open files") {
+		t.Fatalf("Put: %v", err)
+	}
+	put(t, q, draft("m"))
+	run(t, q)
+	wait(t, "delivered", func() bool { return len(list(t, q, Filter{})) == 0 && tried.Load() == 1 })
+	starve(true)
+	put(t, q, draft("n"))
+	wait(t, "put off", func() bool { it, err := q.Get("n"); return err == nil && it.Attempts == 1 })
+	starve(false)
+	if it, err := q.Get("n"); err != nil || it.Hold != "" || !it.Next.After(clk.Now()) || tried.Load() != 1 {
+		t.Errorf("%+v, %v, %d attempts", it, err, tried.Load())
+	}
+	clk.set(clk.Now().Add(time.Hour))
+	q.sched.kick()
+	wait(t, "delivered", func() bool { return len(list(t, q, Filter{})) == 0 && tried.Load() == 2 })
 }
 
 // TestUnindexedRecordIsAdopted has whole and torn records in the spool that the index has never heard of, as after a

@@ -53,30 +53,31 @@ type scheduler struct {
 	wake chan struct{} // of length 1: something has changed
 	old  chan struct{} // of length 1: expiring has got lanes
 
-	mu       sync.Mutex
-	cond     *sync.Cond
-	on       bool // Run is running and begins attempts
-	active   map[string]*job
-	lanes    map[string]*lane
-	ready    [3][]*lane // by mood
-	blocked  []*lane    // that had no room though they have hardly anything active
-	turns    []*lane    // with waiting jobs, in the order in which they are served
-	looking  *lane      // in which due items are being looked for
-	alarms   alarms
-	expiring []*lane // down, with items whose time may be over
-	running  int
-	trials   int                // running
-	probes   int                // running
-	suspects int                // active
-	passed   []*lane            // with suspects that were passed over
-	wanted   func() bool        // Run's context has not ended
-	begin    func(*job, *entry) // begins the attempt of a reserved job
-	cancel   context.CancelFunc
-	ended    chan struct{} // closed when Run has returned
+	mu        sync.Mutex
+	cond      *sync.Cond
+	on        bool // Run is running and begins attempts
+	active    map[string]*job
+	lanes     map[string]*lane
+	laneLimit int        // number of lanes at which those at rest are forgotten
+	ready     [3][]*lane // by mood
+	blocked   []*lane    // that had no room though they have hardly anything active
+	turns     []*lane    // with waiting jobs, in the order in which they are served
+	looking   *lane      // in which due items are being looked for
+	alarms    alarms
+	expiring  []*lane // down, with items whose time may be over
+	running   int
+	trials    int                // running
+	probes    int                // running
+	suspects  int                // active
+	passed    []*lane            // with suspects that were passed over
+	wanted    func() bool        // Run's context has not ended
+	begin     func(*job, *entry) // begins the attempt of a reserved job
+	cancel    context.CancelFunc
+	ended     chan struct{} // closed when Run has returned
 }
 
 func newScheduler(q *Queue) *scheduler {
-	s := &scheduler{q: q, wake: make(chan struct{}, 1), old: make(chan struct{}, 1), active: map[string]*job{}, lanes: map[string]*lane{}}
+	s := &scheduler{q: q, wake: make(chan struct{}, 1), old: make(chan struct{}, 1), active: map[string]*job{}, lanes: map[string]*lane{}, laneLimit: maxLanes}
 	s.cond = sync.NewCond(&s.mu)
 	return s
 }
@@ -368,7 +369,7 @@ func (s *scheduler) start(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.q.clock.steady() {
-		return 0
+		return fullSleep / 10
 	}
 	for stuck := 0; stuck < len(s.turns) && s.running < s.q.cfg.Workers; {
 		l := s.turns[0]

@@ -50,3 +50,14 @@ func (q *Queue) room(need int64) error {
 func full(err error) bool {
 	return errors.Is(err, ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
+
+// errScarce: the process or the machine has too few file descriptors or too little memory. Temporary; nothing is broken.
+var errScarce = errors.New("queue: too few file descriptors or too little memory")
+
+// scarce wraps err in errScarce if it says so.
+func scarce(err error) error {
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("%w: %w", errScarce, err)
+	}
+	return err
+}

@@ -184,7 +184,7 @@ func (s *spool) begin(n int64) error {
 	s.last++
 	f, err := os.OpenFile(s.path(s.last), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return scarce(err)
 	}
 	s.end = sector + max(n, s.size)
 	// Space that is allocated now cannot run out in the middle of a record. Some file systems cannot do it.
@@ -207,7 +207,7 @@ func (s *spool) begin(n int64) error {
 	if err != nil {
 		f.Close()
 		os.Remove(s.path(s.last))
-		return err
+		return scarce(err)
 	}
 	s.file, s.off = f, sector
 	s.segs[s.last] = &segment{used: sector}

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// A Node is what a client asks for by ETRN. RFC 1985 section 5: a domain; with
+// A Node is what a client asks for by ETRN. RFC 1985: a domain; with
 // "@" before it the domain and its subdomains; with "#" a queue's name.
 type Node struct {
 	Domain string // folded; "" when a queue is named

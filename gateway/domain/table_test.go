@@ -246,3 +246,35 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// The table is built anew at every reload.
+func BenchmarkNew(b *testing.B) {
+	var configs []Config
+	for i := range 100_000 {
+		configs = append(configs, Config{Name: fmt.Sprintf("customer%d.example", i), Destinations: servers, ETRNFrom: []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if table := tableOf(b, configs...); len(table.all) != len(configs) {
+			b.Fatal("domains are missing")
+		}
+	}
+}
+
+// A client's own domains are found without looking at those of others.
+func BenchmarkReleases(b *testing.B) {
+	var configs []Config
+	for i := range 100_000 {
+		configs = append(configs, Config{Name: fmt.Sprintf("customer%d.example", i), Destinations: servers, ETRNFrom: []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}})
+	}
+	table := tableOf(b, configs...)
+	for client, want := range map[string]int{"10.0.0.7": 1, "192.0.2.1": 0} {
+		b.Run(client, func(b *testing.B) {
+			for b.Loop() {
+				if got := table.Releases(Node{Domain: "example", Tree: true}, netip.MustParseAddr(client), nil, testTime); len(got) != want {
+					b.Fatal(got)
+				}
+			}
+		})
+	}
+}

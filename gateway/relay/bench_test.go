@@ -95,6 +95,27 @@ func measure(b *testing.B, workers int, one func() error) {
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "msg/s")
 }
 
+// BenchmarkVerify asks for recipients: one that is remembered, and new ones. The answer: each exists.
+func BenchmarkVerify(b *testing.B) {
+	for _, kind := range []string{"known", "new"} {
+		b.Run(kind, func(b *testing.B) {
+			s := relaytest.Start(b, relaytest.Script{Quiet: true})
+			r := newRelay(b, nil, s.Addr)
+			var n atomic.Int64
+			measure(b, 4, func() error {
+				recipient := "b@example.org"
+				if kind == "new" {
+					recipient = fmt.Sprintf("%d@example.org", n.Add(1))
+				}
+				if got := r.Verify(context.Background(), recipient); got != Exists {
+					return fmt.Errorf("%v", got)
+				}
+				return nil
+			})
+		})
+	}
+}
+
 // BenchmarkMaildir delivers messages of 4 kB into a Maildir. The answer: as many files as messages.
 func BenchmarkMaildir(b *testing.B) {
 	for _, workers := range []int{1, 10} {

@@ -19,8 +19,8 @@ type diagnosis struct {
 // the queue has put its own words before that reply. One that is delayed has a temporary status, whatever the reply says.
 func diagnose(r queue.Recipient, delayed bool) (d diagnosis) {
 	last := r.Reply
-	if _, after, ok := strings.Cut(last, "delivery time expired; last reply: "); ok {
-		last = after
+	if before, after, ok := strings.Cut(last, "delivery time expired"); ok && (before == "" || before == "554 5.4.7 ") {
+		last = strings.TrimPrefix(after, "; last reply: ")
 		d.status = "4.4.7"
 	}
 	if len(last) >= 3 && (last[0] == '4' || last[0] == '5') && strings.Trim(last[:3], "0123456789") == "" && (len(last) == 3 || last[3] == ' ') {
@@ -53,13 +53,15 @@ func diagnose(r queue.Recipient, delayed bool) (d diagnosis) {
 // reply returns the reply on one line, as far as it may be told.
 func (d diagnosis) reply() string { return join(d.code, d.told, d.text) }
 
-// harmless reports whether text, apart from the recipient's own address, has only words that name nobody.
+// harmless reports whether text, apart from the recipient's own address, has only words that name nobody. What stands together
+// without a space is one word: mail.local is a name, though "mail" and "local" are none.
 func harmless(text, address string) bool {
+	text = strings.ToLower(text)
 	if address != "" {
-		text = strings.ReplaceAll(strings.ToLower(text), strings.ToLower(address), "")
+		text = strings.ReplaceAll(text, strings.ToLower(address), "")
 	}
-	for _, word := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return strings.ContainsRune(" <>():,;.!'\"", r) }) {
-		if !commonWords[word] {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" <>(),;!'\"", r) }) {
+		if word = strings.TrimRight(word, ".:"); word != "" && !commonWords[word] {
 			return false
 		}
 	}

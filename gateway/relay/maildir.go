@@ -24,6 +24,9 @@ type Maildir struct {
 	host string
 }
 
+// errMaildir: no message at all can be written.
+var errMaildir = errors.New("making a file in the maildir")
+
 // NewMaildir returns the Maildir in dir. The directory and its tmp, new and cur are made if absent, with mode 0700.
 func NewMaildir(dir string) (*Maildir, error) {
 	for _, sub := range []string{"tmp", "new", "cur"} {
@@ -43,23 +46,24 @@ func NewMaildir(dir string) (*Maildir, error) {
 }
 
 // Deliver writes the message and returns one result per open recipient, all the same. Delivered means that the file is on
-// stable storage. The file's name follows from the item and its recipients, so an attempt whose result was lost and that is
+// stable storage, Down that there is no room or that the directory does not take files. The file's name follows from the item and its recipients, so an attempt whose result was lost and that is
 // made again replaces the file, as long as no mail reader has taken it from new.
 func (m *Maildir) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker) []queue.Result {
 	open := it.Pending()
-	state, reply := queue.Delivered, "250 2.0.0 delivered into the maildir"
+	state, reply, down := queue.Delivered, "250 2.0.0 delivered into the maildir", false
 	if err := m.write(ctx, it, open, body); err != nil {
 		state = queue.Deferred
 		switch {
 		case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-			reply = "452 4.3.1 no space left for the maildir"
+			reply, down = "452 4.3.1 no space left for the maildir", true
 		default:
+			down = errors.Is(err, errMaildir)
 			reply = "451 4.3.0 " + printable(err.Error())
 		}
 	}
 	results := make([]queue.Result, len(open))
 	for i, r := range open {
-		results[i] = queue.Result{Recipient: r.Address, State: state, Reply: reply, Server: "maildir"}
+		results[i] = queue.Result{Recipient: r.Address, State: state, Reply: reply, Server: "maildir", Down: down}
 	}
 	return results
 }
@@ -75,7 +79,7 @@ func (m *Maildir) write(ctx context.Context, it *queue.Item, to []queue.Recipien
 	// Two attempts at one item at the same time would share the file in tmp, so that part of the name is unique.
 	f, err := os.CreateTemp(filepath.Join(m.dir, "tmp"), name+".")
 	if err != nil {
-		return fmt.Errorf("making a file in the maildir: %w", err)
+		return fmt.Errorf("%w: %w", errMaildir, err)
 	}
 	defer func() {
 		if err != nil {

@@ -93,7 +93,7 @@ func TestMaildirTrouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := m.Deliver(context.Background(), item(hello, "b@example.org"), failing{})
-	if got[0].State != queue.Deferred || !strings.HasPrefix(got[0].Reply, "451 4.3.0 ") {
+	if got[0].State != queue.Deferred || got[0].Down || !strings.HasPrefix(got[0].Reply, "451 4.3.0 ") {
 		t.Errorf("got %+v", got)
 	}
 	if f := append(files(t, dir, "tmp"), files(t, dir, "new")...); len(f) != 0 {
@@ -105,7 +105,7 @@ func TestMaildirTrouble(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	os.RemoveAll(filepath.Join(dir, "tmp"))
-	if got := m.Deliver(context.Background(), item(hello, "b@example.org"), strings.NewReader(hello)); got[0].State != queue.Deferred {
+	if got := m.Deliver(context.Background(), item(hello, "b@example.org"), strings.NewReader(hello)); got[0].State != queue.Deferred || !got[0].Down {
 		t.Errorf("got %+v", got)
 	}
 	// A value of the envelope cannot make a line of its own.

@@ -144,12 +144,13 @@ func TestNoNotice(t *testing.T) {
 
 // Whatever the server behind says of itself, it does not reach the outside.
 func TestNoticeNamesNoServer(t *testing.T) {
-	secrets := []string{"hidden", "10.9.8.7", "2001:db8", "example.test", "exch01", "mx7next"}
+	secrets := []string{"hidden", "10.9.8.7", "2001:db8", "example.test", "exch01", "mx7next", "server.local", "system:mail", "mailhost", "org.local"}
 	for _, reply := range []string{
 		"550 5.1.1 <b@example.org>: Recipient address rejected: User unknown in hidden table", "550 5.7.1 hidden.example.test refuses", "550 [10.9.8.7] says no",
 		"554 5.7.1 2001:db8::5 blocked", "550 5.1.1 no such user here - exch01", "550-5.1.1 see http://hidden.example.test/", "550 5.1.10 RESOLVER.ADR.exch01; not found",
 		"421 mx7next closing", "550 10.9.8.7", "550 5.1.1 mailbox@hidden.example.test unknown", "500", "5", "", "garbage from hidden", "550 5.9999.1 hidden", "550 4.1.1 hidden",
 		"550 5.1.1 b@example.org.hidden", "550 b@example.orghidden",
+		"550 5.1.1 unknown user in server.local", "550 5.1.1 system:mail unknown", "550 5.1.1 user unknown mailhost.local.domain.", "550 5.1.1 unknown user b@example.org.local",
 	} {
 		d, ok := notify(failedItem(), failure("b@example.org", reply))
 		if !ok {
@@ -168,7 +169,8 @@ func TestNoticeNamesNoServer(t *testing.T) {
 		}
 	}
 	// What everybody's servers say is passed on.
-	for _, reply := range []string{"550 5.1.1 <b@example.org>: Recipient address rejected: User unknown in local recipient table", "552 5.2.2 Mailbox is full", "550 5.7.1 Message rejected as spam"} {
+	for _, reply := range []string{"550 5.1.1 <b@example.org>: Recipient address rejected: User unknown in local recipient table", "552 5.2.2 Mailbox is full", "550 5.7.1 Message rejected as spam",
+		"550 5.1.1 User unknown. Message rejected: invalid recipient."} {
 		if diagnose(failure("b@example.org", reply), false).text == "" {
 			t.Errorf("%q lost its text", reply)
 		}
@@ -228,6 +230,8 @@ func TestDiagnosis(t *testing.T) {
 		"550": "5.0.0|550||", "": "5.0.0|||", "hidden": "5.0.0|||", "550 4.1.1 mailbox full": "5.0.0|550|4.1.1|mailbox full", "450 4.2.0 mailbox busy at mx7": "4.4.7|450|4.2.0|",
 		"554 5.4.7 delivery time expired; last reply: 450 4.2.1 mailbox disabled": "4.4.7|450|4.2.1|mailbox disabled",
 		"554 5.4.7 delivery time expired; last reply: no result":                  "4.4.7|||",
+		"554 5.4.7 delivery time expired":                                         "4.4.7|||",
+		"550 5.4.7 delivery time expired at mx7":                                  "5.4.7|550|5.4.7|",
 	} {
 		d := diagnose(failure("b@example.org", reply), false)
 		if got := strings.Join([]string{d.status, d.code, d.told, d.text}, "|"); got != want {

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -300,5 +302,41 @@ func TestVerifyWithPostfix(t *testing.T) {
 	}
 	if mail, err := p.Mail(); err != nil || len(mail) != 0 {
 		t.Errorf("callouts made %d messages, %v", len(mail), err)
+	}
+}
+
+// A real Postfix with a certificate of its own making gets mail that is authenticated by a pin, and none when the pin is another's.
+func TestPostfixByPin(t *testing.T) {
+	conf, _ := relaytest.Certificate(t, "other.example.com")
+	certificate, key := pinsOf(t, conf)
+	private, err := x509.MarshalPKCS8PrivateKey(conf.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conf.Certificates[0].Certificate[0]})...)
+	file := filepath.Join(openDir(t), "chain.pem")
+	if err := os.WriteFile(file, chain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := relaytest.StartPostfix(t, "smtpd_tls_chain_files = "+file, "smtpd_tls_security_level = encrypt", "smtpd_tls_loglevel = 1")
+	for _, pin := range []string{certificate, key} {
+		r := newRelayTo(t, nil, Route{Servers: []string{p.Addr}, TLS: TLSVerify, Pins: []string{pin}})
+		if got := deliver(t, r, hello, "b@example.org"); got[0].State != queue.Delivered {
+			t.Fatalf("%+v\n%s", got, p.Log())
+		}
+	}
+	for name, route := range map[string]Route{"another pin": {TLS: TLSVerify, Pins: []string{strings.Repeat("0", 64)}}, "no pin": {TLS: TLSVerify}} {
+		route.Servers = []string{p.Addr}
+		if got := deliver(t, newRelayTo(t, nil, route), hello, "b@example.org"); got[0].State != queue.Deferred || !got[0].Down || !strings.HasPrefix(got[0].Reply, "451 4.7.5 ") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	got := newRelay(t, nil).Probe(t.Context(), Route{Servers: []string{p.Addr}}, "")[0]
+	if got.Reply != "" || got.TLS == "" || got.Certificate == "" || !slices.Equal(got.Pins, []string{certificate, key}) {
+		t.Errorf("%+v", got)
+	}
+	if n := strings.Count(p.Log(), "TLS connection established"); n < 3 {
+		t.Errorf("%d encrypted connections in Postfix's log\n%s", n, p.Log())
 	}
 }

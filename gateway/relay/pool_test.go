@@ -108,6 +108,51 @@ func TestThePoolIsBounded(t *testing.T) {
 	}
 }
 
+// However many servers there are, few connections are kept; and the count of them is right in the end.
+func TestAllPoolsAreBounded(t *testing.T) {
+	const n = 30
+	servers := make([]*relaytest.Server, n)
+	for i := range servers {
+		servers[i] = relaytest.Start(t, relaytest.Script{})
+	}
+	now := newClock()
+	r := newRelay(t, func(c *Config) {
+		c.MaxIdle, c.IdleTime, c.Now = 2, 300*time.Millisecond, now.read
+		c.Route = func(recipient string) Route {
+			var i int
+			fmt.Sscanf(recipient, "%d@", &i)
+			return Route{Servers: []string{servers[i].Addr}}
+		}
+	})
+	for i := range servers {
+		want(t, deliver(t, r, hello, fmt.Sprintf("%d@example.org", i)), "delivered 250 2.0.0 ok queued")
+	}
+	if kept := r.pool.kept.Load(); kept != 2*maxKept {
+		t.Errorf("%d connections kept, want %d", kept, 2*maxKept)
+	}
+	// One is used again, some are forgotten with their servers, the others expire.
+	want(t, deliver(t, r, hello, "0@example.org"), "delivered 250 2.0.0 ok queued")
+	if kept := r.pool.kept.Load(); kept != 2*maxKept || servers[0].Conns() != 1 {
+		t.Errorf("%d connections kept, %d to a server that was used again", kept, servers[0].Conns())
+	}
+	now.pass(forgetAfter + time.Minute)
+	want(t, deliver(t, r, hello, "0@example.org"), "delivered 250 2.0.0 ok queued")
+	if kept := r.pool.kept.Load(); kept != 1 {
+		t.Errorf("%d connections kept after the servers were forgotten", kept)
+	}
+	want(t, deliver(t, r, hello, "1@example.org"), "delivered 250 2.0.0 ok queued")
+	for deadline := time.Now().Add(5 * time.Second); r.pool.kept.Load() != 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are never let go", r.pool.kept.Load())
+		}
+	}
+	want(t, deliver(t, r, hello, "1@example.org"), "delivered 250 2.0.0 ok queued")
+	r.Close()
+	if kept := r.pool.kept.Load(); kept != 0 {
+		t.Errorf("%d connections after the end", kept)
+	}
+}
+
 // A clock is a time that passes only when a test says so.
 type clock struct {
 	mu  sync.Mutex

@@ -38,7 +38,7 @@ const (
 	TLSOff     TLSMode = "off"     // never
 	TLSMay     TLSMode = "may"     // when offered; certificates are not verified, and a failed handshake means plain text on a new connection
 	TLSEncrypt TLSMode = "encrypt" // always, with any certificate; a server that cannot gets no mail
-	TLSVerify  TLSMode = "verify"  // always, and the certificate must be valid for the server's name as configured
+	TLSVerify  TLSMode = "verify"  // always, and the certificate must be valid for the server's name as configured, or be one of Route.Pins
 )
 
 // Timeouts bound each step of a transaction. Zero means the default in parentheses, which is RFC 5321 section 4.5.3.2's where it has one.
@@ -61,7 +61,7 @@ type Config struct {
 	Local      queue.Deliverer              // delivers what has a route without servers (nobody: it is deferred)
 	TLSConfig  *tls.Config                  // roots for TLSVerify and client certificates (the system's roots, none); never changed
 	Timeouts   Timeouts                     //
-	MaxIdle    int                          // open connections without work per server (20)
+	MaxIdle    int                          // open connections without work per server (20); ten times as many in all
 	IdleTime   time.Duration                // how long one is kept (5 s)
 	MaxAge     time.Duration                // how long a connection is used, so that a server's new address is found (5 min)
 	ExistsFor  time.Duration                // how long Verify remembers that a mailbox exists (24 h)
@@ -135,6 +135,7 @@ type envelope struct {
 	sender        string // as a path
 	international bool   // the sender's path needs SMTPUTF8
 	message       *message
+	unfit         string    // the reply for a message that cannot be read or sent
 	open          []*target // without a result yet
 	answered      bool      // a server of the route answered a command about the message
 }
@@ -209,28 +210,33 @@ func (e *envelope) address(g *group) {
 
 // ready looks through sender and message, once in an attempt, and reports whether they can be sent. If not, the targets are settled.
 func (r *Relay) ready(env *envelope, body io.ReadSeeker) bool {
-	if env.message != nil {
-		return true
+	if env.message == nil && env.unfit == "" {
+		env.unfit = r.inspect(env, body)
 	}
+	if env.unfit != "" {
+		settleAll(env.open, "", queue.Deferred, env.unfit)
+		return false
+	}
+	return true
+}
+
+// inspect loads the message and returns the reply that defers it if it cannot be sent.
+func (r *Relay) inspect(env *envelope, body io.ReadSeeker) string {
 	var err error
 	if env.item.Sender != "" {
 		if env.sender, env.international, err = smtpPath(env.item.Sender); err != nil {
 			// It would bounce to an address that does not exist.
-			r.poisoned(env, "sender's address cannot be sent")
-			return false
+			return r.poisoned(env, "sender's address cannot be sent")
 		}
 	}
-	m, err := load(body, env.item.Size)
+	env.message, err = load(body, env.item.Size)
 	switch {
 	case errors.Is(err, errPoison):
-		r.poisoned(env, err.Error())
-		return false
+		return r.poisoned(env, err.Error())
 	case err != nil:
-		settleAll(env.open, "", queue.Deferred, "451 4.3.0 "+printable(err.Error()))
-		return false
+		return "451 4.3.0 " + printable(err.Error())
 	}
-	env.message = m
-	return true
+	return ""
 }
 
 // walk asks the servers of a route one after the other until every target is settled.
@@ -257,14 +263,14 @@ func (r *Relay) walk(ctx context.Context, g *group, env *envelope) {
 	}
 }
 
-// poisoned defers all targets: a message that can never be sent is for a person to look at, not to bounce.
-func (r *Relay) poisoned(env *envelope, why string) {
+// poisoned has the item held: a message that can never be sent is for a person to look at, not to bounce.
+func (r *Relay) poisoned(env *envelope, why string) (reply string) {
 	why = "message not transmissible: " + why
-	settleAll(env.open, "", queue.Deferred, "451 4.3.5 "+why)
 	r.cfg.Log.Error("message cannot be sent", "id", env.item.ID, "reason", why)
 	if r.cfg.Hold != nil {
 		r.cfg.Hold(env.item.ID, why)
 	}
+	return "451 4.3.5 " + why
 }
 
 // try delivers to one server what it takes. A fault means that the open recipients of env are for the next one.

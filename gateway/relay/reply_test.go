@@ -105,6 +105,9 @@ func TestHostileServers(t *testing.T) {
 		if got[0].State != queue.Deferred || !strings.HasPrefix(got[0].Reply, "451 4.4.2 ") {
 			t.Errorf("%s alone: %+v", name, got)
 		}
+		if m := newRelay(t, nil, relaytest.Start(t, script).Addr).Verify(t.Context(), "b@example.org"); m != Unsure {
+			t.Errorf("%s: the recipient %v", name, m)
+		}
 	}
 }
 

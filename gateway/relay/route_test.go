@@ -54,10 +54,10 @@ func TestPoisonIsDeliveredLocally(t *testing.T) {
 	var held []string
 	r := newRelay(t, func(c *Config) {
 		c.Local, c.Hold = local, func(id, reason string) { held = append(held, reason) }
-		c.Route = routes(map[string]Route{"a.example": {Servers: []string{s.Addr}}})
+		c.Route = routes(map[string]Route{"a.example": {Servers: []string{s.Addr}}, "b.example": {Servers: []string{s.Addr, s.Addr}}})
 	})
-	got := deliver(t, r, "Subject: x\r\n\r\na\n.\r\n", "1@a.example", "2@c.example", "no address@a.example")
-	if got[0].State != queue.Deferred || got[0].Down || got[1].State != queue.Delivered || len(held) != 1 || s.Conns() != 0 {
+	got := deliver(t, r, "Subject: x\r\n\r\na\n.\r\n", "1@a.example", "2@c.example", "3@b.example")
+	if got[0].State != queue.Deferred || got[0].Down || got[0].Reply != got[2].Reply || got[1].State != queue.Delivered || len(held) != 1 || s.Conns() != 0 {
 		t.Errorf("%+v, held %q, %d connections", got, held, s.Conns())
 	}
 }

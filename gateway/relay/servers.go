@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,6 +50,10 @@ func ParseServer(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+// maxKept times Config.MaxIdle is how many idle connections there may be to all servers together (a few more in a race): a queue that
+// empties after an outage talks to very many servers within IdleTime.
+const maxKept = 10
+
 // forgetAfter is how long a server or a route that nobody asked for is remembered. It bounds the pool: what is in it was in the
 // configuration then.
 const forgetAfter = 10 * time.Minute
@@ -87,6 +92,8 @@ type path struct {
 
 // A pool is what is remembered of all servers and routes.
 type pool struct {
+	kept atomic.Int64 // idle connections of all servers
+
 	mu      sync.Mutex
 	servers map[endpoint]*server
 	paths   map[string]*path // by Route.identity
@@ -214,6 +221,7 @@ func (p *pool) forget(before time.Time) (idle []*conn) {
 		s.mu.Lock()
 		if s.used.Before(before) {
 			delete(p.servers, e)
+			p.kept.Add(-int64(len(s.idle)))
 			idle = append(idle, s.idle...)
 			s.idle, s.gone = nil, true
 		}
@@ -234,6 +242,7 @@ func (p *pool) empty() (idle []*conn) {
 	for e, s := range p.servers {
 		s.mu.Lock()
 		delete(p.servers, e)
+		p.kept.Add(-int64(len(s.idle)))
 		idle = append(idle, s.idle...)
 		s.idle, s.gone = nil, true
 		s.mu.Unlock()
@@ -291,6 +300,7 @@ func (r *Relay) connect(ctx context.Context, s *server, fresh bool) (*conn, *fau
 		}
 		c := s.idle[n-1]
 		s.idle = s.idle[:n-1]
+		r.pool.kept.Add(-1)
 		s.mu.Unlock()
 		if time.Since(c.since) < r.cfg.IdleTime && c.quiet() {
 			c.bind(ctx)
@@ -312,8 +322,9 @@ func (r *Relay) keep(c *conn) {
 	s := c.server
 	c.since = time.Now()
 	s.mu.Lock()
-	full := s.gone || c.since.Sub(c.born) > r.cfg.MaxAge || len(s.idle) >= r.cfg.MaxIdle
+	full := s.gone || c.since.Sub(c.born) > r.cfg.MaxAge || len(s.idle) >= r.cfg.MaxIdle || r.pool.kept.Load() >= int64(maxKept*r.cfg.MaxIdle)
 	if !full {
+		r.pool.kept.Add(1)
 		s.idle = append(s.idle, c)
 		if s.timer == nil {
 			s.timer = time.AfterFunc(r.cfg.IdleTime, func() { r.expire(s) })
@@ -334,6 +345,7 @@ func (r *Relay) expire(s *server) {
 	}
 	old := append([]*conn(nil), s.idle[:n]...)
 	s.idle = append(s.idle[:0], s.idle[n:]...)
+	r.pool.kept.Add(-int64(n))
 	if len(s.idle) > 0 {
 		s.timer.Reset(max(time.Millisecond, r.cfg.IdleTime-time.Since(s.idle[0].since)))
 	} else {

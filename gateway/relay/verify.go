@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/sha256"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -85,7 +86,14 @@ func (r *Relay) Verify(ctx context.Context, recipient string) Mailbox {
 	if a, ok := r.callouts.known.Get(id); ok && r.cfg.Now().Sub(r.born) < a.until {
 		return a.mailbox
 	}
-	found := r.callouts.once.DoChan(string(id[:]), func() (any, error) {
+	found := r.callouts.once.DoChan(string(id[:]), func() (result any, _ error) {
+		// It runs in a goroutine of its own, where a panic would end the process rather than the session.
+		defer func() {
+			if p := recover(); p != nil {
+				r.cfg.Log.Error("panic in a callout", "panic", p, "stack", string(debug.Stack()))
+				result = Unsure
+			}
+		}()
 		// It goes on when the one who asked first has gone: others may be waiting, and its result is remembered.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeouts.Callout)
 		defer cancel()

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"runtime"
 	"strings"
@@ -304,6 +305,29 @@ func TestVerifyOutlivesWhoAsked(t *testing.T) {
 	close(going)
 	if got := r.Verify(t.Context(), "b@example.org"); got != Exists || count(s, "RCPT") != 1 {
 		t.Errorf("%v after %d callouts", got, count(s, "RCPT"))
+	}
+}
+
+// A panic costs the answer, not the process.
+func TestVerifyPanic(t *testing.T) {
+	var mu sync.Mutex
+	asked := 0
+	s := relaytest.Start(t, relaytest.Script{})
+	r := newRelay(t, func(c *Config) {
+		c.Listen = func() []netip.AddrPort {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked++; asked == 1 {
+				panic("a mistake")
+			}
+			return nil
+		}
+	}, s.Addr)
+	if got := r.Verify(t.Context(), "b@example.org"); got != Unsure {
+		t.Errorf("%v", got)
+	}
+	if got := r.Verify(t.Context(), "b@example.org"); got != Exists {
+		t.Errorf("%v after the panic", got)
 	}
 }
 

@@ -240,10 +240,9 @@ func (c *Conn) offersETRN() bool {
 	return c.l.cfg.ETRN != nil && (c.l.cfg.OfferETRN == nil || c.l.cfg.OfferETRN())
 }
 
-// etrn asks for the queue of a domain to be sent. RFC 1985 section 5.2: at any
-// time after EHLO; a transaction under way is not disturbed by being refused
-// one. RFC 5321 section 4.2.2: 501 is for a command that is known, and whose
-// argument is missing or wrong.
+// etrn asks for the queue of a domain to be sent. RFC 1985: at any time, but not
+// during a transaction, which goes on undisturbed. RFC 5321 section 4.2.2: 501 is
+// for a command that is known, and whose argument is missing or wrong.
 func (c *Conn) etrn(arg []byte) {
 	switch {
 	case !c.offersETRN():
