@@ -14,6 +14,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/gateway/policy"
+	"spamcatcher/queue"
 )
 
 // What a client sent is cut and cleaned before it is written to the log,
@@ -151,6 +152,30 @@ func noteOf(d *delivery) map[string]string {
 		note["virus"] = clip(d.verdict.Virus)
 	}
 	return note
+}
+
+// maxNotes bounds what is noted of one message in all its copies, in octets.
+const maxNotes = 128 << 10
+
+// shorten takes from the notes of a message with many copies what is longest and
+// least needed, until they are within the bound.
+func shorten(drafts []queue.Draft) {
+	for _, keys := range [][]string{{"symbols"}, {"subject", "from", "date", "message-id"}} {
+		octets := 0
+		for _, d := range drafts {
+			for key, value := range d.Note {
+				octets += len(key) + len(value)
+			}
+		}
+		if octets <= maxNotes {
+			return
+		}
+		for _, d := range drafts {
+			for _, key := range keys {
+				delete(d.Note, key)
+			}
+		}
+	}
 }
 
 func withScore(note map[string]string, o policy.Outcome) map[string]string {

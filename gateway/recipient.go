@@ -23,6 +23,15 @@ const (
 	maxCopied = 1 << 30
 )
 
+// maxNamed bounds the octets of one message's recipients, each counted with
+// perRecipient more for what the queue keeps beside it: the queue takes all
+// copies of a message in one step, which has a size. There is room for 768
+// addresses of the greatest length, and 2,600 of the usual.
+const (
+	maxNamed     = 192 << 10
+	perRecipient = 40
+)
+
 // Rcpt adds a recipient: mail for its domain must be accepted, and the
 // recipient must exist if that is to be found out. The same recipient given
 // twice gets one copy.
@@ -39,7 +48,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	if _, ok := s.seen[same]; ok {
 		return nil
 	}
-	if len(s.to) >= s.maxRecipients {
+	if len(s.to) >= s.maxRecipients || s.named+len(to)+perRecipient > maxNamed {
 		return replyTo(errCrowd)
 	}
 	domains := s.domains()
@@ -56,6 +65,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	}
 	s.seen[same], s.lanes[lane] = struct{}{}, struct{}{}
 	s.to = append(s.to, to)
+	s.named += len(to) + perRecipient
 	return nil
 }
 

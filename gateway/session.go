@@ -35,6 +35,7 @@ type session struct {
 	to       []string
 	seen     map[string]struct{} // of to
 	lanes    map[string]struct{} // queues that mail for to waits in
+	named    int                 // octets of to; see maxNamed
 	size     int64               // as declared, 0 if it was not
 	utf8     bool
 	eightBit bool
@@ -212,6 +213,7 @@ func (s *session) drafts(d *delivery, head header, raw []byte) []queue.Draft {
 		drafts[n].Recipients = append(drafts[n].Recipients, s.to[i])
 		drafts[n].UTF8 = drafts[n].UTF8 || s.utf8 && !isASCII(s.to[i])
 	}
+	shorten(drafts)
 	return drafts
 }
 

@@ -9,15 +9,17 @@ import (
 
 // A lane is the mail that waits for one destination. It is in one of three moods:
 //
-//   - up: the last attempt that told anything found the destination well. Its mail is attempted as wide as Config.Width
-//     says, but never more than three times as many at once as there are workers left: so one lane that hangs leaves a
-//     quarter of the workers, two leave a seventh, and so on;
-//   - untried: nothing is known yet. One attempt finds out, or a few while workers abound;
+//   - up: an attempt has found the destination well, not longer than staleAfter ago. Its mail is attempted ever wider, one
+//     more at once with each success, as wide as Config.Width says; but never more than three times as many at once as
+//     there are workers left, so that one busy lane leaves a quarter of the workers, two leave a seventh, and so on;
+//   - untried: nothing is known, or not any more. One attempt finds out, or two;
 //   - down: an attempt found the destination down, and none has found it up since. After a pause that grows from failure
-//     to failure one item at a time is tried. The others are not looked at, but for those whose time is over.
+//     to failure one item at a time is tried. The others are not looked at, but for those whose time is over. When one
+//     attempt finds it up again the lane opens at its full width.
 //
-// All attempts together that may well hang, in lanes that are untried or down, get three quarters of the workers, those
-// in lanes that are down a quarter.
+// Attempts in lanes that are up are those that Config.Workers bounds. The others, which may well hang, take no worker
+// away from them, and have a bound of their own, trialsPerWorker. Nor do those that hang in a lane in which all are
+// silent, after staleAfter.
 type lane struct {
 	name    string
 	waiting []*job    // active, not begun
@@ -32,9 +34,11 @@ type lane struct {
 	at      int       // place in scheduler.alarms, from 1 on; 0 = none
 
 	up       bool
-	failures int  // found down so often in a row; 0 = it is not down
-	news     int  // grows when an attempt tells something of the destination
-	probing  bool // it is down and an attempt is finding out
+	window   int       // attempts at the same time that it has earned
+	heardOf  time.Time // when it was found up last
+	failures int       // found down so often in a row; 0 = it is not down
+	news     int       // grows when an attempt tells something of the destination
+	probing  bool      // it is down and an attempt is finding out
 	since    time.Time
 	until    time.Time // end of the pause
 	reply    string    // of the last failure
@@ -64,6 +68,11 @@ func LaneRetry(n int) time.Duration {
 }
 
 const (
+	staleAfter      = time.Minute
+	doubtPause      = 5 * time.Second // between two looks for lanes that are stale
+	trialsPerWorker = 4               // attempts in lanes that are not up, for each worker
+	firstWindow     = 2
+
 	maxLane  = 255
 	maxLanes = 10_000 // lanes at rest are forgotten when there are more
 )
@@ -106,7 +115,7 @@ func (s *scheduler) lane(name string) *lane {
 			s.forgetLanes()
 			s.laneLimit = max(maxLanes, 2*len(s.lanes))
 		}
-		l = &lane{name: name, low: laneEnd(name)}
+		l = &lane{name: name, low: laneEnd(name), window: firstWindow}
 		s.lanes[name] = l
 	}
 	return l
@@ -135,22 +144,57 @@ func (s *scheduler) laneWidth(l *lane) int {
 // share is the part of n that one lane may have.
 func share(n int) int { return n - n/4 }
 
+// free is the number of workers that are not in use.
+func (s *scheduler) free() int { return s.q.cfg.Workers - (s.running - s.trials) }
+
+// mayTry reports whether attempts in lanes of this mood, which is not laneUp, may begin now.
+func (s *scheduler) mayTry(mood int) bool {
+	workers := s.q.cfg.Workers
+	return s.trials < trialsPerWorker*workers && (mood != laneDown || s.probes < max(2, workers))
+}
+
 // mayStart reports whether an attempt of the lane may begin now.
 func (s *scheduler) mayStart(l *lane, now time.Time) bool {
-	workers := s.q.cfg.Workers
-	free := workers - s.running
-	if free <= 0 {
+	switch mood := l.mood(); {
+	case mood == laneUp:
+		free := s.free()
+		return free > 0 && l.running < 3*free && (l.running == 0 || l.running < min(l.window, s.laneWidth(l)))
+	case !s.mayTry(mood):
 		return false
+	case mood == laneDown:
+		return !l.probing && !l.until.After(now)
 	}
-	switch {
-	case s.trials >= share(workers) && (l.failures > 0 || !l.up):
-		return false
-	case l.failures > 0:
-		return !l.probing && !l.until.After(now) && s.probes < max(1, workers/4)
-	case !l.up && l.running > 0 && s.trials >= workers/4:
-		return false
+	return l.running == 0 || l.running < min(firstWindow, s.laneWidth(l)) && s.trials < s.q.cfg.Workers/2
+}
+
+// setUp notes whether the lane is up. Its attempts that are under way count as such.
+func (s *scheduler) setUp(l *lane, up bool) {
+	if l.up && !up {
+		s.trials += l.running
+	} else if up && !l.up {
+		s.trials -= l.running
 	}
-	return l.running < 3*free && (l.running == 0 || l.running < s.laneWidth(l))
+	l.up = up
+}
+
+// doubt has lanes be untried that were not heard of for long, as far as there is room for the attempts that hang in them.
+func (s *scheduler) doubt(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := now.Sub(s.doubted); d >= 0 && d < doubtPause {
+		return
+	}
+	s.doubted = now
+	for _, l := range s.lanes {
+		if l.up && now.Sub(l.heardOf) > staleAfter && s.trials+l.running <= trialsPerWorker*s.q.cfg.Workers {
+			s.setUp(l, false)
+			if l.running == 0 {
+				l.window = firstWindow
+			}
+			s.enqueue(l)
+		}
+	}
+	s.unblock()
 }
 
 // room is how many more items of the lane may become active.
@@ -162,7 +206,7 @@ func (s *scheduler) room(l *lane, now time.Time) int {
 		return 1
 	}
 	all := s.width()
-	n := min(min(share(all), activePerWorker*s.laneWidth(l))-l.known, all-len(s.active))
+	n := min(min(share(all), activePerWorker*s.laneWidth(l))-l.known, all-(len(s.active)-s.trials))
 	if n <= 0 && len(l.waiting) == 0 && s.mayStart(l, now) {
 		return 1 // it is begun next, so that there are never many more than all
 	}
@@ -180,7 +224,12 @@ func (s *scheduler) heard(j *job, down bool, reply, server string) bool {
 		if l.failures > 0 {
 			s.q.log.Info("destination is up again", "lane", l.name, "down", now.Sub(l.since).Round(time.Second).String(), "probes", l.failures)
 		}
-		l.up, l.failures, l.since, l.until, l.reply, l.server = true, 0, time.Time{}, time.Time{}, "", ""
+		if l.window++; l.failures > 0 {
+			l.window = s.q.cfg.Workers
+		}
+		s.setUp(l, true)
+		l.heardOf = now
+		l.failures, l.since, l.until, l.reply, l.server = 0, time.Time{}, time.Time{}, "", ""
 		s.enqueue(l)
 		s.kick()
 		return false
@@ -195,7 +244,9 @@ func (s *scheduler) heard(j *job, down bool, reply, server string) bool {
 	if l.news == 1 || l.failures == 1 {
 		s.q.log.Warn("destination is down; its mail waits", "lane", l.name, "reply", reply, "server", server)
 	}
-	l.up, l.until, l.reply, l.server = false, stamp(now.Add(s.q.cfg.LaneRetry(l.failures))), cut(reply, maxReply), cut(server, maxReply)
+	s.setUp(l, false)
+	l.window = firstWindow
+	l.until, l.reply, l.server = stamp(now.Add(s.q.cfg.LaneRetry(l.failures))), cut(reply, maxReply), cut(server, maxReply)
 	for _, w := range l.waiting { // they are found again in the index
 		l.more = true
 		s.forget(w)

@@ -31,7 +31,6 @@ type job struct {
 	due     string // the key under which it was found
 	lane    *lane
 	suspect bool  // the process died in its last attempt
-	trial   bool  // begun in a lane that was not known to be up
 	probe   bool  // begun in a lane that was down
 	news    int   // of the lane, when it began
 	again   *lane // in which it is due again, under another key
@@ -66,7 +65,8 @@ type scheduler struct {
 	alarms    alarms
 	expiring  []*lane // down, with items whose time may be over
 	running   int
-	trials    int                // running
+	trials    int                // running, in lanes that are not up
+	doubted   time.Time          // when lanes that are stale were looked for last
 	probes    int                // running
 	suspects  int                // active
 	passed    []*lane            // with suspects that were passed over
@@ -126,6 +126,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			scanned = time.Now()
 			s.check(s.findLanes())
 		}
+		s.doubt(seen)
 		s.check(s.fill(attempts))
 		timer.Reset(s.start(attempts))
 		select {
@@ -308,13 +309,18 @@ func (s *scheduler) forget(j *job) {
 		j.again.more = true
 		s.enqueue(j.again)
 	}
-	if len(s.blocked) > 0 && len(s.active) < s.width() {
-		for _, l := range s.blocked {
-			s.enqueue(l)
-		}
-		s.blocked = nil
+	if len(s.active)-s.trials < s.width() {
+		s.unblock()
 	}
 	s.enqueue(j.lane)
+}
+
+// unblock has lanes looked at again that had no room.
+func (s *scheduler) unblock() {
+	for _, l := range s.blocked {
+		s.enqueue(l)
+	}
+	s.blocked = nil
 }
 
 // retake has a job's lane looked at again, because the job came to nothing.
@@ -334,7 +340,7 @@ func (s *scheduler) run(j *job) {
 		l.probing = true
 		s.probes++
 	}
-	if j.trial = !l.up; j.trial {
+	if !l.up {
 		s.trials++
 	}
 }
@@ -348,7 +354,7 @@ func (s *scheduler) finished(j *job) {
 		j.lane.probing = false
 		s.probes--
 	}
-	if j.trial {
+	if !j.lane.up {
 		s.trials--
 	}
 	s.forget(j)
@@ -371,7 +377,7 @@ func (s *scheduler) start(ctx context.Context) time.Duration {
 	if !s.q.clock.steady() {
 		return fullSleep / 10
 	}
-	for stuck := 0; stuck < len(s.turns) && s.running < s.q.cfg.Workers; {
+	for stuck := 0; stuck < len(s.turns); {
 		l := s.turns[0]
 		s.turns = s.turns[1:]
 		if len(l.waiting) == 0 {
@@ -392,8 +398,12 @@ func (s *scheduler) start(ctx context.Context) time.Duration {
 			s.finished(j)
 		}()
 	}
-	if next := s.alarms.next(); !next.IsZero() {
-		return min(maxSleep, max(0, next.Sub(now)))
+	pause := maxSleep
+	if s.free() <= 0 {
+		pause = doubtPause
 	}
-	return maxSleep
+	if next := s.alarms.next(); !next.IsZero() {
+		pause = min(pause, max(0, next.Sub(now)))
+	}
+	return pause
 }

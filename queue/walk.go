@@ -85,16 +85,10 @@ func (s *scheduler) enqueue(l *lane) {
 
 // open reports whether items of lanes in this mood may be taken up now.
 func (s *scheduler) open(mood int) bool {
-	workers := s.q.cfg.Workers
-	free := s.running < workers
-	known := free || len(s.active) < s.width()
-	switch mood {
-	case laneUp:
-		return known
-	case laneUntried:
-		return known && s.trials < share(workers)
+	if mood == laneUp {
+		return s.free() > 0 || len(s.active)-s.trials < s.width()
 	}
-	return free && s.trials < share(workers) && s.probes < max(1, workers/4)
+	return s.mayTry(mood)
 }
 
 const enough = 8 // waiting jobs of a lane with which it is not worth while to look for more

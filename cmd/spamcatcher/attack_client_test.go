@@ -226,6 +226,10 @@ func alone(t *testing.T) {
 			t.Skipf("SKIPPED: ip %s: %v: %s; clients from other machines are not tested", strings.Join(args, " "), err, out)
 		}
 	}
+	// Needed for IPv6 alone.
+	if err := os.WriteFile("/proc/sys/net/ipv6/ip_nonlocal_bind", []byte("1"), 0); err != nil {
+		t.Skipf("SKIPPED: %v; clients from other machines are not tested", err)
+	}
 }
 
 // resident returns the memory of the process in octets.

@@ -20,6 +20,7 @@ func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
 	}
 	f, plain := c.secure()
 	if f == nil {
+		c.hurry = false
 		return c, nil
 	}
 	c.close()
@@ -31,7 +32,11 @@ func (r *Relay) dial(ctx context.Context, s *server) (*conn, *fault) {
 	s.plainUntil = r.cfg.Now().Add(deadMax)
 	s.mu.Unlock()
 	r.cfg.Log.Warn("server's TLS does not work, plain text", "server", s.address, "reply", f.reply)
-	return r.open(ctx, s)
+	if c, f = r.open(ctx, s); f != nil {
+		return nil, f
+	}
+	c.hurry = false
+	return c, nil
 }
 
 // over reports whether ctx has ended. Its deadline may have ended a dial a moment before it says so itself.
@@ -53,7 +58,8 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	}()
 	s.mu.Lock()
 	s.calls++
-	if s.pause != 0 {
+	hurry := s.pause != 0
+	if hurry {
 		limit = min(limit, 5*time.Second)
 	}
 	s.mu.Unlock()
@@ -65,7 +71,7 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	if err != nil {
 		return nil, &fault{reply: "451 4.4.1 cannot connect: " + reason(err), down: !over(ctx), early: true}
 	}
-	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen), born: time.Now()}
+	c := &conn{cfg: &r.cfg, server: s, tcp: tcp, net: tcp, in: bufio.NewReader(tcp), out: make([]byte, 0, blockLen), born: time.Now(), hurry: hurry}
 	c.bind(ctx)
 	greeting, f := c.read(r.cfg.Timeouts.Greeting)
 	if f == nil && greeting.code != 220 {

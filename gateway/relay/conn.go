@@ -45,6 +45,7 @@ type conn struct {
 	uses     int               // attempts that ended well
 	born     time.Time         // when it was made
 	since    time.Time         // when it became idle
+	hurry    bool              // nothing may take longer than Timeouts.Dead
 	dirty    bool              // a transaction was begun and not completed
 	release  func() bool       // ends the watch over the attempt's context
 
@@ -128,6 +129,9 @@ func reason(err error) string {
 func (c *conn) arm(limit time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.hurry {
+		limit = min(limit, c.cfg.Timeouts.Dead)
+	}
 	until := time.Now().Add(limit)
 	if !c.ended.IsZero() {
 		last := c.ended

@@ -221,3 +221,54 @@ func TestWhatMakesAServerDead(t *testing.T) {
 		}
 	}
 }
+
+// A server that was silent before is not waited for so long again, even after the longest pause of the queue.
+func TestSilentServerIsWaitedForOnce(t *testing.T) {
+	conf, _ := relaytest.Certificate(t, "127.0.0.1")
+	for name, script := range map[string]relaytest.Script{
+		"greeting": {Greeting: relaytest.Hang},
+		"EHLO":     {Answer: answers(map[string]string{"EHLO": relaytest.Hang})},
+		"STARTTLS": {TLS: conf, Answer: answers(map[string]string{"STARTTLS": relaytest.Hang})},
+		"handshake": {TLS: conf, Stream: func(line string, w io.Writer) bool {
+			if line != "STARTTLS" {
+				return false
+			}
+			io.WriteString(w, "220 go on\r\n")
+			time.Sleep(1500 * time.Millisecond)
+			return true
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now, other := newClock(), relaytest.Start(t, relaytest.Script{})
+			s := relaytest.Start(t, script)
+			r := newRelayTo(t, func(c *Config) {
+				limit := time.Second
+				c.Timeouts = Timeouts{Greeting: limit, Command: limit, Handshake: limit, Dead: 100 * time.Millisecond}
+				c.Now = now.read
+				first := c.Route
+				c.Route = func(recipient string) Route {
+					if recipient == "other@example.org" {
+						return Route{Servers: []string{other.Addr}}
+					}
+					return first(recipient)
+				}
+			}, Route{Servers: []string{s.Addr}, TLS: TLSEncrypt})
+			for i, want := range []time.Duration{time.Second, 100 * time.Millisecond} {
+				start := time.Now()
+				got := deliver(t, r, hello, "b@example.org")
+				if d := time.Since(start); !got[0].Down || d < want || d > want+700*time.Millisecond {
+					t.Errorf("attempt %d took %v: %+v", i, d, got)
+				}
+				now.pass(40 * time.Minute)
+				deliver(t, r, hello, "other@example.org") // sweeps
+			}
+		})
+	}
+	// A message is given its full time, also by a server that was dead.
+	slow := relaytest.Start(t, relaytest.Script{End: func(relaytest.Message) string { time.Sleep(300 * time.Millisecond); return "" }})
+	r := newRelay(t, func(c *Config) { c.Timeouts.Dead = 100 * time.Millisecond }, slow.Addr)
+	r.pool.pick("", []endpoint{{address: slow.Addr, mode: TLSMay}}, time.Now())
+	known(t, r, slow.Addr).pause = time.Second
+	want(t, deliver(t, r, hello, "b@example.org"), "delivered 250 2.0.0 ok queued")
+}

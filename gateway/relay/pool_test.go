@@ -117,7 +117,7 @@ func TestAllPoolsAreBounded(t *testing.T) {
 	}
 	now := newClock()
 	r := newRelay(t, func(c *Config) {
-		c.MaxIdle, c.IdleTime, c.Now = 2, 300*time.Millisecond, now.read
+		c.MaxIdle, c.IdleTime, c.Now = 2, time.Second, now.read
 		c.Route = func(recipient string) Route {
 			var i int
 			fmt.Sscanf(recipient, "%d@", &i)

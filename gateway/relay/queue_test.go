@@ -93,7 +93,8 @@ func TestWithQueue(t *testing.T) {
 		text := m.Text()
 		switch {
 		case strings.Contains(text, "report-type=delivery-status"):
-			if m.From != "MAIL FROM:<>" || m.To[0] != "RCPT TO:<a@example.com>" || strings.Contains(text, "hidden") || !strings.Contains(text, "no@example.org") {
+			if m.From != "MAIL FROM:<>" || m.To[0] != "RCPT TO:<a@example.com>" || strings.Contains(text, "hidden") || !strings.Contains(text, "no@example.org") ||
+				!strings.Contains(text, "text/rfc822-headers\r\n\r\nFrom: <a@example.com>\r\nSubject: hello\r\n\r\n--") {
 				t.Errorf("notification from %q to %q:\n%s", m.From, m.To, text)
 			}
 			count["notification"]++

@@ -52,6 +52,7 @@ type Timeouts struct {
 	End       time.Duration // the reply to the final dot (10 min)
 	Attempt   time.Duration // all of an attempt (2 h)
 	Callout   time.Duration // all of a callout (10 s)
+	Dead      time.Duration // greeting, EHLO, STARTTLS: each reply, and the handshake, of a server found dead before (30 s)
 }
 
 // Config says how a Relay works. Zero values mean the default in parentheses.
@@ -103,7 +104,7 @@ func New(cfg Config) (*Relay, error) {
 	}{
 		{&t.Connect, 30 * time.Second}, {&t.Handshake, 30 * time.Second}, {&t.Greeting, 5 * time.Minute}, {&t.Command, 5 * time.Minute},
 		{&t.Data, 2 * time.Minute}, {&t.Block, 3 * time.Minute}, {&t.End, 10 * time.Minute}, {&t.Attempt, 2 * time.Hour},
-		{&t.Callout, 10 * time.Second}, {&cfg.ExistsFor, 24 * time.Hour}, {&cfg.MissingFor, time.Hour},
+		{&t.Callout, 10 * time.Second}, {&t.Dead, 30 * time.Second}, {&cfg.ExistsFor, 24 * time.Hour}, {&cfg.MissingFor, time.Hour},
 		{&cfg.IdleTime, 5 * time.Second}, {&cfg.MaxAge, 5 * time.Minute},
 	} {
 		if *d.p <= 0 {

@@ -55,8 +55,11 @@ func ParseServer(s string) (string, error) {
 const maxKept = 10
 
 // forgetAfter is how long a server or a route that nobody asked for is remembered. It bounds the pool: what is in it was in the
-// configuration then.
-const forgetAfter = 10 * time.Minute
+// configuration then. That a server is dead is remembered longer, since the pauses of the queue are longer.
+const (
+	forgetAfter = 10 * time.Minute
+	forgetDead  = time.Hour
+)
 
 // An endpoint is a server and how it is talked to. What is known of one, above all its connections, is never used for another: a
 // connection made under a weaker policy is not one of the stronger.
@@ -206,7 +209,7 @@ func (p *pool) pick(identity string, list []endpoint, now time.Time) []*server {
 	// A clock that was set back must not stop the sweeping.
 	if d := now.Sub(p.swept); d > forgetAfter/10 || d < 0 {
 		p.swept = now
-		old = p.forget(now.Add(-forgetAfter))
+		old = p.forget(now)
 	}
 	p.mu.Unlock()
 	if len(old) > 0 {
@@ -215,11 +218,15 @@ func (p *pool) pick(identity string, list []endpoint, now time.Time) []*server {
 	return servers
 }
 
-// forget drops what was last used before the given time and returns its idle connections. The pool must be locked.
-func (p *pool) forget(before time.Time) (idle []*conn) {
+// forget drops what was not used for a while and returns its idle connections. The pool must be locked.
+func (p *pool) forget(now time.Time) (idle []*conn) {
 	for e, s := range p.servers {
 		s.mu.Lock()
-		if s.used.Before(before) {
+		limit := forgetAfter
+		if s.pause != 0 {
+			limit = forgetDead
+		}
+		if now.Sub(s.used) > limit {
 			delete(p.servers, e)
 			p.kept.Add(-int64(len(s.idle)))
 			idle = append(idle, s.idle...)
@@ -228,7 +235,7 @@ func (p *pool) forget(before time.Time) (idle []*conn) {
 		s.mu.Unlock()
 	}
 	for id, x := range p.paths {
-		if x.used.Before(before) && len(x.callouts) == 0 {
+		if now.Sub(x.used) > forgetAfter && len(x.callouts) == 0 {
 			delete(p.paths, id)
 		}
 	}
