@@ -11,8 +11,9 @@ import (
 //
 //   - up: an attempt has found the destination well, not longer than staleAfter ago. Its mail is attempted ever wider, one
 //     more at once with each success, as wide as Config.Width says; but never more than three times as many at once as
-//     there are workers left, so that one busy lane leaves a quarter of the workers, two leave a seventh, and so on;
-//   - untried: nothing is known, or not any more. One attempt finds out, or two;
+//     there are workers left, so that one busy lane leaves a quarter of the workers, two leave a seventh, and so on. One
+//     attempt it gets even if there is no worker left;
+//   - untried: nothing is known, or not any more. One attempt finds out, or two, or as many as before if few others try;
 //   - down: an attempt found the destination down, and none has found it up since. After a pause that grows from failure
 //     to failure one item at a time is tried. The others are not looked at, but for those whose time is over. When one
 //     attempt finds it up again the lane opens at its full width.
@@ -157,14 +158,16 @@ func (s *scheduler) mayTry(mood int) bool {
 func (s *scheduler) mayStart(l *lane, now time.Time) bool {
 	switch mood := l.mood(); {
 	case mood == laneUp:
-		free := s.free()
-		return free > 0 && l.running < 3*free && (l.running == 0 || l.running < min(l.window, s.laneWidth(l)))
+		if l.running == 0 {
+			return s.running < (1+trialsPerWorker)*s.q.cfg.Workers
+		}
+		return l.running < 3*s.free() && l.running < min(l.window, s.laneWidth(l))
 	case !s.mayTry(mood):
 		return false
 	case mood == laneDown:
 		return !l.probing && !l.until.After(now)
 	}
-	return l.running == 0 || l.running < min(firstWindow, s.laneWidth(l)) && s.trials < s.q.cfg.Workers/2
+	return l.running == 0 || l.running < min(l.window, s.laneWidth(l)) && s.trials < s.q.cfg.Workers/2
 }
 
 // setUp notes whether the lane is up. Its attempts that are under way count as such.

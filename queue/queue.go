@@ -42,7 +42,7 @@ type Deliverer interface {
 type Config struct {
 	Dir       string                          // the queue's own directory; made if absent (mode 0700)
 	Deliverer Deliverer                       // who delivers; needed by Run only
-	Workers   int                             // attempts at the same time for destinations that are known to be well (20); four times as many more find out about others, one or two each
+	Workers   int                             // attempts at the same time (20); up to five times as many where one for each of many destinations is to be made, or attempts hang
 	Lifetime  time.Duration                   // how long delivery is tried (192 h)
 	Retry     func(attempt int) time.Duration // pause after attempt 1, 2, … (1 min doubling to 1 h, ±20 %)
 	MinFree   int64                           // bytes that must stay free on the file system of Dir (128 MiB); below 48 MiB a full disk may kill the process

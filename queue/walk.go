@@ -86,7 +86,7 @@ func (s *scheduler) enqueue(l *lane) {
 // open reports whether items of lanes in this mood may be taken up now.
 func (s *scheduler) open(mood int) bool {
 	if mood == laneUp {
-		return s.free() > 0 || len(s.active)-s.trials < s.width()
+		return s.running < (1+trialsPerWorker)*s.q.cfg.Workers || len(s.active)-s.trials < s.width()
 	}
 	return s.mayTry(mood)
 }

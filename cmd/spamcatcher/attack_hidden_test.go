@@ -90,6 +90,7 @@ var customers = []customer{
 // the names, addresses and ports of the servers behind. What goes out is every
 // reply to a client, and everything that the way out for notifications is sent.
 func TestHiddenServers(t *testing.T) {
+	t.Parallel() // it mostly waits
 	alone(t)
 	outside := relaytest.Start(t, relaytest.Script{})
 	config := "hostname = 'mx.example.net'\noutgoing_smtp = ['" + outside.Addr + "']\nreport = true\n[queue]\nwarn = '1s'\n"
@@ -231,7 +232,7 @@ func TestHiddenServers(t *testing.T) {
 			t.Errorf("%s goes out: %q", secret, out[max(0, at[0]-200):min(len(out), at[1]+100)])
 		}
 	}
-	t.Logf("%d octets went out, of them %d notifications; %d secrets, %d hits", len(out), outside.Count(), len(secrets), hits)
+	t.Logf("FIGURES %d octets went out, of them %d notifications; %d secrets, %d hits", len(out), outside.Count(), len(secrets), hits)
 	for _, f := range slices.Concat(p.faults(), outside.Offences()) {
 		t.Error(f)
 	}

@@ -192,7 +192,7 @@ func TestProtocolProbes(t *testing.T) {
 	if r, err := a.ask("EHLO client.example.net"); err != nil || r.lines[0] != "mx.example.org" || strings.Contains(a.heard.String(), "client") {
 		t.Errorf("EHLO: %q, %v", r.lines, err)
 	}
-	t.Logf("%d probes, %d dialogues", len(probes), ran)
+	t.Logf("FIGURES %d probes, %d dialogues", len(probes), ran)
 	for _, m := range behind.Messages() {
 		if strings.Contains(m.From, "smuggled") {
 			t.Errorf("the server behind got %s", m.From)
@@ -249,5 +249,32 @@ func TestPlaintextBehindSTARTTLS(t *testing.T) {
 	}
 	if r, err := a.ask("STARTTLS"); err != nil || r.String() != "502 5.5.1" {
 		t.Errorf("STARTTLS where there is none: %s, %v", r, err)
+	}
+}
+
+// TestEarlyTalker: who does not wait for the greeting is no mail server. RFC 5321
+// section 3.1
+func TestEarlyTalker(t *testing.T) {
+	p := start(t, t.TempDir(), "limits.greet_delay = 1\n")
+	early, err := connect(p.address, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := connect(p.address, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	early.plain = false
+	if r, err := early.ask("NOOP"); err != nil || r.String() != "554 5.5.1" {
+		t.Errorf("who talks first is answered %s %q, %v", r, r.lines, err)
+	}
+	if err := early.ended(); err != nil {
+		t.Error(err)
+	}
+	if r, err := late.hear(); err != nil || r.code != 220 {
+		t.Errorf("who waits is answered %s %q, %v", r, r.lines, err)
+	}
+	if err := late.must(221, "QUIT"); err != nil {
+		t.Error(err)
 	}
 }

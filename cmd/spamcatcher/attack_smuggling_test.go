@@ -70,7 +70,7 @@ func TestSmuggling(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cases: %d refused, %d kept as data", cases, refused, kept)
+	t.Logf("FIGURES %d cases: %d refused, %d kept as data", cases, refused, kept)
 	if cases != 2*284 || refused != 2*280 || kept != 2*4 {
 		t.Errorf("%d cases, %d refused, %d kept; want 568, 560 and 8", cases, refused, kept)
 	}
@@ -176,7 +176,7 @@ func TestSmugglingInChunks(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cases: %d refused, %d kept as data", cases, refused, kept)
+	t.Logf("FIGURES %d cases: %d refused, %d kept as data", cases, refused, kept)
 	if cases != 288 || refused != 280 || kept != 8 {
 		t.Errorf("%d cases, %d refused, %d kept; want 288, 280 and 8", cases, refused, kept)
 	}

@@ -122,7 +122,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	if promised.count() < kills {
 		t.Errorf("only %d recipients in %d lives: the test did not test much", promised.count(), kills)
 	}
-	if n := logCount(p.log(), "level=ERROR"); n > 0 {
+	// A suspect is no error of the process: it was under way in three kills in a row.
+	if n := logCount(p.log(), "level=ERROR"); n > logCount(p.log(), "level=ERROR.*died in each of its last attempts") {
 		t.Errorf("the last life complains of %d errors:\n%.3000s", n, p.log())
 	}
 	if err := p.stop(); err != nil {

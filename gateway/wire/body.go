@@ -14,12 +14,11 @@ const (
 // memory that all sessions share. A message that cannot be kept is still read
 // to its end, into a small buffer.
 type body struct {
-	l     *Listener
+	c     *Conn
 	buf   []byte
 	raw   int64 // octets received
 	lost  Reply // why the message is not kept; Code 0 if it is
 	waste []byte
-	held  int64
 }
 
 // space returns room for the next octets. Declared is the size that the client
@@ -46,12 +45,11 @@ func (m *body) grow(declared int64) {
 	if have > 0 {
 		want = min(max(2*have, declared+2*leastSpace), 4*have)
 	}
-	want = max(min(want, m.l.cfg.MaxMessageBytes+2*leastSpace), int64(len(m.buf))+leastSpace)
-	if !m.l.acquire(want - have) {
+	want = max(min(want, m.c.l.cfg.MaxMessageBytes+2*leastSpace), int64(len(m.buf))+leastSpace)
+	if !m.c.l.acquire(m.c, want-have) {
 		m.lose(Reply{Code: 451, Enhanced: "4.3.1", Text: "out of memory for messages, try again later"})
 		return
 	}
-	m.held += want - have
 	m.buf = slices.Grow(m.buf, int(want)-len(m.buf))[:len(m.buf):int(want)]
 }
 
@@ -62,7 +60,7 @@ func (m *body) add(kept, received int) {
 		return
 	}
 	m.buf = m.buf[:len(m.buf)+kept]
-	if int64(len(m.buf)) > m.l.cfg.MaxMessageBytes {
+	if int64(len(m.buf)) > m.c.l.cfg.MaxMessageBytes {
 		m.lose(tooBig)
 	}
 }
@@ -74,18 +72,15 @@ var tooBig = Reply{Code: 552, Enhanced: "5.3.4", Text: "message too big"}
 func (m *body) lose(why Reply) {
 	m.lost = why
 	m.buf = nil
-	m.l.release(m.held)
-	m.held = 0
+	m.c.l.release(m.c)
 }
 
 // endless reports whether the client has sent so much beyond the limit that
 // waiting for an end would only help it to keep us busy.
-func (m *body) endless() bool { return m.raw > 2*m.l.cfg.MaxMessageBytes+1<<20 }
+func (m *body) endless() bool { return m.raw > 2*m.c.l.cfg.MaxMessageBytes+1<<20 }
 
 // drop forgets the message. Its octets stay with whoever took them.
 func (m *body) drop() {
-	if m.held > 0 {
-		m.l.release(m.held)
-	}
-	*m = body{l: m.l}
+	m.c.l.release(m.c)
+	*m = body{c: m.c}
 }

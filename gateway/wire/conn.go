@@ -29,7 +29,11 @@ type Conn struct {
 	network netip.Prefix // that it counts for; see limits
 	end     time.Time    // of the whole session
 	forget  sync.Once
-	waiting atomic.Int64 // for a command, since then (see limits.since); 0 when it does not
+	idle    atomic.Bool  // waiting for a command
+	waiting atomic.Int64 // for the client, who has been slow since then (see limits.since); 0 when not; see limits.evict
+	useAt   int64        // when the client was last of use: began, ended a message, or sent a good part of one
+	octets  int64        // of messages since then
+	held    atomic.Int64 // octets of the memory for messages that are taken
 
 	in  []byte // input that was read ahead; in[pos:] is still to be used
 	pos int
@@ -59,7 +63,7 @@ type state struct {
 	size      int64
 	rcpts     int  // recipients accepted
 	tried     int  // recipients named
-	overshoot int  // recipients beyond the limit
+	overshoot int  // recipients beyond a limit, or put off for another reason
 	chunks    bool // a BDAT was accepted
 	body      body
 
@@ -78,7 +82,8 @@ func newConn(l *Listener, raw net.Conn) *Conn {
 	c := &Conn{l: l, raw: raw, sock: raw, id: hex.EncodeToString(id[:]), ask: askBanner, end: time.Now().Add(l.cfg.SessionTimeout)}
 	c.client = addrPort(raw.RemoteAddr())
 	c.network = l.limits.network(c.client.Addr())
-	c.state.body.l = l
+	c.useAt = l.since()
+	c.state.body.c = c
 	return c
 }
 
@@ -211,7 +216,16 @@ func (c *Conn) answered(said []byte) error {
 	a := c.ask
 	c.ask = askNothing
 	good := r.Code/100 == 2
-	if !good && (a == askHello || a == askMail || a == askRcpt) {
+	switch {
+	case good:
+	case a == askRcpt && r.Code/100 == 4 && r.Code != 421:
+		// RFC 5321 section 4.5.3.1.10: the client does nothing wrong, and will
+		// name the recipient again when this message is done.
+		if c.state.overshoot++; c.state.overshoot > overshoot {
+			c.fatal(421, "4.7.0", "too many recipients")
+			return nil
+		}
+	case a == askHello || a == askMail || a == askRcpt:
 		c.state.junk++
 	}
 	enhanced := true
@@ -252,6 +266,7 @@ func (c *Conn) answered(said []byte) error {
 		c.ask = askData
 		return nil
 	case askData:
+		c.useAt, c.octets = c.l.since(), 0
 		c.message = nil
 		c.state.newTransaction()
 		c.state.junk = 0

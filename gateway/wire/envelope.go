@@ -107,7 +107,8 @@ func parseParameters(b []byte) (p parameters, bad Reply) {
 	return p, Reply{}
 }
 
-// overshoot is how many recipients a client may name in vain beyond the limit.
+// overshoot is how many recipients of one message a client may name that are put
+// off, because they are too many or for what the session has against them now.
 const overshoot = 1000
 
 // rcpt names a recipient. RFC 5321 section 4.1.1.3

@@ -16,7 +16,7 @@ var (
 	errSession  = errors.New("session too long")
 	errSlow     = errors.New("too slow")
 	errDraining = errors.New("shutting down")
-	errEvicted  = errors.New("idle too long")
+	errEvicted  = errors.New("too slow while others wait")
 )
 
 // maxCommand is the longest command line, CRLF included. RFC 5321 section
@@ -40,7 +40,7 @@ func (c *Conn) read(p []byte, until time.Time) (int, error) {
 	for {
 		c.sock.SetReadDeadline(end)
 		// Only after the deadline was armed, else wake could be undone.
-		if c.waiting.Load() != 0 && c.l.draining.Load() {
+		if c.idle.Load() && c.l.draining.Load() {
 			return 0, errDraining
 		}
 		if c.waiting.Load() == evicted {
@@ -68,7 +68,7 @@ func (c *Conn) read(p []byte, until time.Time) (int, error) {
 // wake makes a session that waits for a command look up. One that reads a
 // message finds that its time is not over and goes on.
 func (c *Conn) wake() {
-	if c.waiting.Load() != 0 {
+	if c.idle.Load() {
 		c.raw.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -79,7 +79,11 @@ func (c *Conn) line() ([]byte, error) {
 	if c.l.draining.Load() {
 		return nil, errDraining
 	}
-	c.waiting.Store(c.l.since())
+	c.idle.Store(true)
+	defer c.idle.Store(false)
+	// A client that is of no use for a minute, however busily it talks, is as
+	// slow as one that says nothing for the time that is left of its patience.
+	c.waiting.Store(min(c.l.since(), c.useAt+int64(time.Minute-patience)))
 	defer c.waiting.Store(0)
 	var until time.Time
 	seen := 0
@@ -139,6 +143,7 @@ type pace struct {
 	last    time.Time
 	longest time.Duration
 	octets  int64
+	since   int64 // when the part began of which enough has not come yet; see limits.evict
 }
 
 // readBlock reads a part of a message.
@@ -151,12 +156,19 @@ func (c *Conn) readBlock(p []byte, w *pace) (int, error) {
 	if w.begin.IsZero() {
 		w.begin = time.Now()
 		w.last = w.begin
+		w.since = c.l.since()
 	}
+	c.waiting.Store(w.since)
 	n, err := c.read(p, w.last.Add(c.l.cfg.BlockTimeout))
+	c.waiting.Store(0)
 	if err != nil {
 		return 0, err
 	}
 	now := time.Now()
+	if c.octets += int64(n); c.octets >= int64(c.l.cfg.MinRate)*int64(patience/time.Second) {
+		w.since = c.l.since()
+		c.useAt, c.octets = w.since, 0
+	}
 	w.octets += int64(n)
 	w.longest = max(w.longest, now.Sub(w.last))
 	w.last = now
@@ -183,7 +195,7 @@ func (c *Conn) lost(err error) {
 	case errSlow:
 		c.fatal(421, "4.4.2", "too slow, closing connection")
 	case errEvicted:
-		c.fatal(421, "4.3.2", "idle too long while others wait, try again later")
+		c.fatal(421, "4.3.2", "too slow while others wait, try again later")
 		c.linger = false
 	case errDraining:
 		c.fatal(421, "4.3.2", "shutting down, try again later")

@@ -13,7 +13,7 @@ import (
 type limits struct {
 	maxSessions, maxPerClient int
 	trusted                   func(netip.Addr) bool // nil: nobody
-	maxMemory                 int64
+	maxMemory, maxHeld        int64                 // for all, and for one client
 	began                     time.Time
 
 	refused atomic.Int64
@@ -23,6 +23,9 @@ type limits struct {
 	count     int
 	clients   map[netip.Prefix]int
 	listeners []*Listener // that share the limits
+
+	heldMu sync.Mutex
+	held   map[netip.Prefix]int64 // octets of memory, by client
 }
 
 func newLimits(cfg Config) *limits {
@@ -31,7 +34,8 @@ func newLimits(cfg Config) *limits {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		l.maxSessions = fitting(l.maxSessions, files.Cur)
 	}
-	l.clients = make(map[netip.Prefix]int)
+	l.clients, l.held = make(map[netip.Prefix]int), make(map[netip.Prefix]int64)
+	l.maxHeld = max(cfg.Memory/4, cfg.MaxMessageBytes+2*leastSpace)
 	return l
 }
 
@@ -68,20 +72,19 @@ func (l *limits) admit(key netip.Prefix) *Reply {
 	l.countMu.Lock()
 	defer l.countMu.Unlock()
 	full := l.maxSessions >= 0 && l.count >= l.maxSessions
-	if full && l.count >= l.maxSessions+l.maxSessions/10 {
+	if full && l.count >= l.maxSessions+max(1, l.maxSessions/10) {
 		// So many were told to leave and have not yet done so.
 		l.refused.Add(1)
 		return tooMany
 	}
-	if key.IsValid() {
-		if l.maxPerClient >= 0 && l.clients[key] >= l.maxPerClient {
-			l.refused.Add(1)
-			return &Reply{Code: 421, Enhanced: "4.7.0", Text: "too many connections from your address"}
-		}
-	}
-	if full && !l.evict() {
+	crowd := key.IsValid() && l.maxPerClient >= 0 && l.clients[key] >= l.maxPerClient
+	switch {
+	case full && (crowd || !l.evict(false)):
 		l.refused.Add(1)
 		return tooMany
+	case crowd:
+		l.refused.Add(1)
+		return &Reply{Code: 421, Enhanced: "4.7.0", Text: "too many connections from your address"}
 	}
 	if key.IsValid() {
 		l.clients[key]++
@@ -92,9 +95,11 @@ func (l *limits) admit(key netip.Prefix) *Reply {
 
 var tooMany = &Reply{Code: 421, Enhanced: "4.3.2", Text: "too many connections, try again later"}
 
-// patience is how long a client may think about its next command when others
-// find no room. RFC 5321 section 4.5.3.2 would have us wait for minutes; but
-// then whoever opens connections and says nothing keeps everybody out.
+// patience is how long a client may be slow when others find no room: with its
+// next command, with the handshake of TLS, and with every so many octets of a
+// message (MinRate of that time). RFC 5321 section 4.5.3.2 would have us wait for
+// minutes; but then whoever opens connections and says nothing, or next to
+// nothing, keeps everybody out.
 const patience = 10 * time.Second
 
 // since is a time that no change of the clock can touch: never 0, and growing by
@@ -104,17 +109,16 @@ func (l *limits) since() int64 { return int64(time.Since(l.began)) + 1 }
 // evicted is what Conn.waiting says of a client that has to leave.
 const evicted = -1
 
-// evict makes the client leave that has been waited for longest, and reports
-// whether there was one that had its time. One that is sending a command word by
-// word is waited for; one whose message is read or judged is not. It is called
-// with countMu locked.
-func (l *limits) evict() bool {
+// evict makes the slowest client leave, and reports whether there was one that
+// had its time. Whoever waits for us is not slow. With holding, only those count
+// that hold memory for a message. It is called with countMu locked.
+func (l *limits) evict(holding bool) bool {
 	var longest *Conn
 	var begin int64
 	for _, listener := range l.listeners {
 		listener.mu.Lock()
 		for c := range listener.conns {
-			if at := c.waiting.Load(); at > 0 && (longest == nil || at < begin) {
+			if at := c.waiting.Load(); at > 0 && (longest == nil || at < begin) && (!holding || c.held.Load() > 0) {
 				longest, begin = c, at
 			}
 		}
@@ -123,7 +127,7 @@ func (l *limits) evict() bool {
 	if longest == nil || time.Duration(l.since()-begin) < patience || !longest.waiting.CompareAndSwap(begin, evicted) {
 		return false
 	}
-	longest.wake()
+	longest.raw.SetDeadline(time.Unix(1, 0))
 	return true
 }
 
@@ -137,15 +141,53 @@ func (l *limits) leave(key netip.Prefix) {
 	}
 }
 
-// acquire takes n octets from the memory for messages, unless they are not
-// there.
-func (l *limits) acquire(n int64) bool {
-	if l.memory.Add(n) > l.maxMemory {
-		l.memory.Add(-n)
+// acquire takes n octets from the memory for messages for a client, unless they
+// are not there. No client gets more than a quarter of the memory, or what one
+// message of the greatest size needs; and where the memory is taken by others,
+// those leave that are slow.
+func (l *limits) acquire(c *Conn, n int64) bool {
+	if !l.take(c.network, n) {
 		return false
+	}
+	leaving := false
+	for end := time.Now().Add(2 * time.Second); l.memory.Add(n) > l.maxMemory; time.Sleep(20 * time.Millisecond) {
+		l.memory.Add(-n)
+		l.countMu.Lock()
+		leaving = l.evict(true) || leaving
+		l.countMu.Unlock()
+		if !leaving || time.Now().After(end) {
+			l.take(c.network, -n)
+			return false
+		}
+	}
+	c.held.Add(n)
+	return true
+}
+
+// take counts octets against a client's part of the memory, if they are within
+// it.
+func (l *limits) take(client netip.Prefix, n int64) bool {
+	if !client.IsValid() {
+		return true
+	}
+	l.heldMu.Lock()
+	defer l.heldMu.Unlock()
+	held := l.held[client] + n
+	if n > 0 && held > l.maxHeld {
+		return false
+	}
+	if held == 0 {
+		delete(l.held, client)
+	} else {
+		l.held[client] = held
 	}
 	return true
 }
 
-// release gives n octets back.
-func (l *limits) release(n int64) { l.memory.Add(-n) }
+// release gives back all that a client has acquired.
+func (l *limits) release(c *Conn) {
+	if n := c.held.Swap(0); n > 0 {
+		l.memory.Add(-n)
+		l.take(c.network, -n)
+	}
+}

@@ -42,7 +42,7 @@ type Config struct {
 	Hostname        string // our name in banner and replies; required
 	MaxMessageBytes int64  // octets of a message, without dot-stuffing (50 MiB)
 	MaxRecipients   int    // recipients of one message (1000)
-	Memory          int64  // octets of messages under way over all sessions (512 MiB)
+	Memory          int64  // octets of messages under way over all sessions (512 MiB), of which one client gets a quarter, or room for its largest message
 
 	MaxSessions          int // open connections (1000; at most three quarters of the file descriptors); see limits.evict for what happens then
 	MaxSessionsPerClient int // open connections of one IPv4 address or IPv6 /64 (50)

@@ -48,7 +48,10 @@ func (c *Conn) startTLS(arg []byte) {
 	}
 	t := tls.Server(c.raw, cfg)
 	c.raw.SetDeadline(time.Now().Add(c.l.cfg.HandshakeTimeout))
-	if err := t.Handshake(); err != nil {
+	c.waiting.Store(c.l.since())
+	err := t.Handshake()
+	c.waiting.Store(0)
+	if err != nil {
 		// There is no telling what the client would understand.
 		c.l.cfg.Log.Info("TLS handshake failed", "session", c.id, "client", c.client.Addr(), "error", err)
 		c.over, c.linger = true, false
