@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,8 +55,11 @@ code is 0 when run would start with it, also when there are warnings.`,
 			for _, w := range warnings {
 				fmt.Fprintln(out, "warning:", w)
 			}
-			for _, w := range resolveAll(c.Context(), lookup.System{}, config.Outgoing) {
+			for _, w := range resolveAll(c.Context(), lookup.System{}, config) {
 				fmt.Fprintln(out, "warning:", w)
+			}
+			if len(config.Outgoing) == 0 && len(config.ours()) > 0 {
+				fmt.Fprintln(out, "warning: outgoing_smtp: there is no server: what goes back to senders stays in the Maildir", config.maildir())
 			}
 			return nil
 		},
@@ -100,21 +102,32 @@ func printScope(w io.Writer, kind string, s Scope) {
 }
 
 // resolveAll returns what is wrong with the names of servers.
-func resolveAll(ctx context.Context, r lookup.Resolver, servers []string) []error {
+func resolveAll(ctx context.Context, r lookup.Resolver, c *Config) []error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var wrong []error
-	for _, s := range slices.Compact(slices.Sorted(slices.Values(servers))) {
-		address, err := relay.ParseServer(s)
-		if err == nil {
-			var host string
-			if host, _, err = net.SplitHostPort(address); err == nil {
-				_, err = r.Addresses(ctx, host)
+	known := map[string]bool{}
+	resolve := func(what string, servers []string) {
+		for _, s := range servers {
+			if known[s] {
+				continue
+			}
+			known[s] = true
+			address, err := relay.ParseServer(s)
+			if err == nil {
+				var host string
+				if host, _, err = net.SplitHostPort(address); err == nil {
+					_, err = r.Addresses(ctx, host)
+				}
+			}
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 			}
 		}
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("outgoing_smtp: %w", err))
-		}
+	}
+	resolve("outgoing_smtp", c.Outgoing)
+	for _, s := range c.ByDomain {
+		resolve("destinations of "+s.Name, s.Destinations)
 	}
 	return wrong
 }

@@ -53,7 +53,7 @@ the messages under way are answered.`,
 			if c.Flags().Changed("relay") {
 				flags["outgoing_smtp"] = servers
 			}
-			return run(c.Context(), g, flags, time.Now)
+			return run(c.Context(), g, flags, nil)
 		},
 	}
 	c.Flags().StringSliceVar(&listen, "listen", nil, "`ADDR` to accept SMTP on, host:port")
@@ -117,7 +117,8 @@ func bounded(do func(ctx context.Context) error, limit time.Duration) error {
 }
 
 // run starts everything that can fail first, serves until ctx ends, and goes
-// down in the opposite order. clock is the wall clock of the mail.
+// down in the opposite order. clock is the wall clock of the mail; nil is the
+// machine's.
 func run(ctx context.Context, g *global, flags overrides, clock func() time.Time) (err error) {
 	// From here to the end: SIGHUP asks for a reload, also of a program that
 	// is just starting or ending, and never kills.
