@@ -179,7 +179,7 @@ func New(cfg Config) (*Server, error) {
 		s.wire.Log = s.log
 	}
 	if s.wire.Served == nil {
-		s.wire.Served = func(domain string) bool { return s.policy().Accepts("postmaster@" + domain) }
+		s.wire.Served = func(domain string) bool { return s.policy().Serves("postmaster@" + domain) }
 	}
 	if len(s.mark) > 0 && len(s.mark) < 16 {
 		return nil, fmt.Errorf("making a gateway: a mark key of %d bytes is too short", len(s.mark))

@@ -177,6 +177,7 @@ func (a *attacker) encrypt() (*attacker, error) {
 // ended returns an error unless the server closes the connection without another
 // word.
 func (a *attacker) ended() error {
+	a.SetReadDeadline(time.Now().Add(10 * time.Second)) // it may take its time to hang up
 	rest, err := io.ReadAll(a.in)
 	if len(rest) > 0 {
 		return fmt.Errorf("more came: %q", rest)

@@ -66,6 +66,10 @@ var ourOwn = []struct{ path, rcpt string }{
 	{`<"a"@OURS>`, "a@OURS"},
 }
 
+// wideRoutes are forms of our own domain that become routes once a server behind
+// us makes compatible characters equal (Unicode's NFKC). All are refused.
+var wideRoutes = []string{"<u％THIRD@OURS>", "<u＠THIRD@OURS>", "<THIRD！u@OURS>", "<u﹪THIRD@OURS>", "<u﹫THIRD@OURS>"}
+
 // TestNotAnOpenRelay tries to reach third parties: 39 forms of recipient from 4
 // senders. The servers behind record every recipient that they are given.
 func TestNotAnOpenRelay(t *testing.T) {
@@ -107,6 +111,19 @@ func TestNotAnOpenRelay(t *testing.T) {
 					// 503 where what was named is no recipient at all, 554 where it is a refused one.
 					if r, err := a.ask("DATA"); err != nil || r.String() != "554 5.5.1" && r.String() != "503 5.5.1" {
 						t.Errorf("%s from <%s>: DATA: %s, %v", path, sender, r, err)
+					}
+					a.Close()
+				}
+				for _, form := range wideRoutes {
+					a, err := attack(p.address)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := a.must(250, "EHLO client.example.net", "MAIL FROM:<"+sender+"> SMTPUTF8"); err != nil {
+						t.Fatal(err)
+					}
+					if r, err := a.ask("RCPT TO:" + names.Replace(form)); err != nil || r.String() != "550 5.7.1" {
+						t.Errorf("%s from <%s>: %s %q, %v", form, sender, r, r.lines, err)
 					}
 					a.Close()
 				}

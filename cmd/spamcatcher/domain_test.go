@@ -169,3 +169,17 @@ func TestDestinationIsOurselves(t *testing.T) {
 		t.Errorf("the message was taken %d times\n%s", n, p.log())
 	}
 }
+
+// TestPostmasterOfOurName: RCPT TO:<postmaster> is taken where only customers'
+// domains are served, and lies in the Maildir.
+func TestPostmasterOfOurName(t *testing.T) {
+	sink := relaytest.Start(t, relaytest.Script{})
+	p := start(t, t.TempDir(), fmt.Sprintf("hostname = \"mx.example.net\"\noutgoing_smtp = [%q]\n[[domain]]\nname = \"example.org\"\ndestinations = [%[1]q]\n", sink.Addr))
+	if err := send(p.address, "a@example.com", []string{"postmaster"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the postmaster's mail", func() bool { return len(delivered(t, p.state)) == 1 })
+	if n := sink.Count(); n > 0 {
+		t.Errorf("%d messages for the postmaster went out", n)
+	}
+}

@@ -59,13 +59,18 @@ func (c *Config) ours() []string {
 	return names
 }
 
-// route says where mail for a recipient goes, as it is configured now.
+// route says where mail for a recipient goes, as it is configured now. Mail for
+// our own postmaster, where nobody's domain is that of our name, goes into the
+// Maildir: any server would send it back here.
 func (f *inForce) route(recipient string) relay.Route {
 	d, ok := f.domains.Find(recipient)
-	if !ok || !d.Own() {
-		return f.config.globalRoute()
+	switch {
+	case ok && d.Own():
+		return f.config.routeOf(d)
+	case f.policy.IsPostmaster(recipient) && !f.policy.Serves(recipient):
+		return relay.Route{}
 	}
-	return f.config.routeOf(d)
+	return f.config.globalRoute()
 }
 
 // globalRoute is where mail goes that is for no customer.

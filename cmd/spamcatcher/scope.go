@@ -215,6 +215,7 @@ func newPolicy(c *Config) (p *policy.Policy, warnings []error, err error) {
 		Domains:          map[string]policy.Settings{},
 		Recipients:       map[string]policy.Settings{},
 		Relay:            c.ours(),
+		Hostname:         c.Hostname,
 		ApproveForgeable: c.FromAlways,
 	}
 	config.Approved, config.Blocked = load(c.Approved), load(c.Blocked)

@@ -62,6 +62,10 @@ type Config struct {
 	// Domains. Empty means every domain: the servers behind decide.
 	Relay []string
 
+	// Hostname is our own name, whose postmaster is accepted in any case: RFC
+	// 5321 section 4.5.1. "": nobody is.
+	Hostname string
+
 	// ApproveForgeable lets an approval by From header count without
 	// DMARC, SPF or DKIM behind it, as the classic product did.
 	ApproveForgeable bool
@@ -73,6 +77,7 @@ type Policy struct {
 	domains, trees   map[string]Settings
 	recipients       map[string]Settings
 	relay            *List // nil: everything
+	postmaster       string
 	approveForgeable bool
 }
 
@@ -120,14 +125,33 @@ func New(cfg Config) (*Policy, error) {
 		}
 		p.relay = list
 	}
+	if cfg.Hostname != "" {
+		address, ok := foldAddress("postmaster@" + cfg.Hostname)
+		if !ok {
+			return nil, fmt.Errorf("host name %q: not a domain", cfg.Hostname)
+		}
+		p.postmaster = address
+	}
 	return p, nil
 }
 
-// Accepts says whether mail for a recipient is ours to relay: always when no
+// Accepts says whether mail for a recipient is taken: if its domain is served,
+// or if it is our own postmaster.
+func (p *Policy) Accepts(recipient string) bool {
+	return p.Serves(recipient) || p.IsPostmaster(recipient)
+}
+
+// IsPostmaster says whether a recipient is the postmaster of our own name.
+func (p *Policy) IsPostmaster(recipient string) bool {
+	address, ok := foldAddress(recipient)
+	return ok && p.postmaster != "" && address == p.postmaster
+}
+
+// Serves says whether mail for a recipient is ours to relay: always when no
 // relay domains are configured. Where they are, local parts that other servers
 // could read as a route to somewhere else are refused in our domains too,
 // because the server behind is not ours to trust with them.
-func (p *Policy) Accepts(recipient string) bool {
+func (p *Policy) Serves(recipient string) bool {
 	if p.relay == nil {
 		return true
 	}

@@ -361,3 +361,23 @@ func TestScopeGivenTwice(t *testing.T) {
 		t.Errorf("a domain and its subdomains: %v", err)
 	}
 }
+
+// TestOwnPostmaster: RFC 5321 section 4.5.1. Nobody else of our name is taken.
+func TestOwnPostmaster(t *testing.T) {
+	p, err := New(Config{Relay: []string{"example.org"}, Hostname: "mx.example.net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for recipient, want := range map[string]struct{ accepts, serves bool }{
+		"postmaster@mx.example.net":   {true, false},
+		"PostMaster@MX.example.NET":   {true, false},
+		"root@mx.example.net":         {false, false},
+		"postmaster@example.net":      {false, false},
+		"postmaster@a.mx.example.net": {false, false},
+		"postmaster@example.org":      {true, true},
+	} {
+		if a, s := p.Accepts(recipient), p.Serves(recipient); a != want.accepts || s != want.serves {
+			t.Errorf("%s: accepted %v, served %v", recipient, a, s)
+		}
+	}
+}

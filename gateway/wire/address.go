@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A path is a mailbox as MAIL and RCPT name it, its source route and quoting
@@ -128,6 +130,10 @@ func (p path) check(smtputf8, recipient bool) Reply {
 		return bad("address too long")
 	case !validDomain(p.domain, smtputf8) && !validLiteral(p.domain):
 		return bad("malformed domain")
+	}
+	if recipient && !ascii(p.local) && bytes.ContainsAny(norm.NFKC.Bytes(p.local), `%!@:,"\`) {
+		// Some server behind us may write them so before it looks for routes.
+		return Reply{Code: 550, Enhanced: "5.7.1", Text: "routing through the local part is not permitted"}
 	}
 	for _, r := range string(p.local) {
 		switch {

@@ -160,3 +160,17 @@ func TestAddresses(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestWideRoutes: routes written in characters that some servers turn into those
+// of ASCII are refused as those are; other languages' names are not.
+func TestWideRoutes(t *testing.T) {
+	s := listen(t, wire.Config{MaxErrors: -1}, &recorder{})
+	c := s.session(t)
+	c.do("MAIL FROM:<> SMTPUTF8", "250")
+	for _, local := range []string{"u％third.example", "u﹪third.example", "u＠third.example", "u﹫third.example", "third.example！u", "u，v", "u：v", "＂u＂", "u＼v"} {
+		c.do("RCPT TO:<"+local+"@example.com>", "550 5.7.1 routing")
+	}
+	for _, local := range []string{"grüße", "ｕｓｅｒ", "用户", "почта", "ﬁn", "u…v"} {
+		c.do("RCPT TO:<"+local+"@example.com>", "250 2.1.5")
+	}
+}

@@ -3,7 +3,7 @@ package wire
 import "slices"
 
 const (
-	firstBytes = 16 << 10 // room for a message of unknown size
+	firstBytes = 4 << 10  // room for a message of unknown size
 	trustBytes = 64 << 10 // room that is made for a declared size before anything has come
 	leastSpace = 512      // not worth a read below that
 	wasteBytes = 32 << 10 // read at a time of a message that is not kept

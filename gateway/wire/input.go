@@ -23,8 +23,12 @@ var (
 // 4.5.3.1.4 wants 512 octets and more for extensions.
 const maxCommand = 2048
 
-// inputBytes is how much is read ahead of the commands.
-const inputBytes = 4 << 10
+// inputBytes is how much is read ahead of the commands; fewInputBytes of a client
+// that has not sent so much at once yet, of which there may be many.
+const (
+	inputBytes    = 4 << 10
+	fewInputBytes = 1 << 10
+)
 
 // read reads from the socket until the given time. It first sends what was
 // queued, for a client must never wait for a reply while we wait for it: so the
@@ -120,9 +124,12 @@ func (c *Conn) line() ([]byte, error) {
 // more reads ahead. What is there already stays.
 func (c *Conn) more(until time.Time) error {
 	rest := c.in[c.pos:]
-	if cap(c.in) < inputBytes || cap(c.in) > inputBytes && len(rest) < inputBytes/2 {
+	switch full := len(c.in) == cap(c.in); {
+	case cap(c.in) == 0:
+		c.in = make([]byte, 0, fewInputBytes)
+	case full && cap(c.in) < inputBytes, cap(c.in) > inputBytes && len(rest) < inputBytes/2:
 		c.in = append(make([]byte, 0, inputBytes), rest...)
-	} else {
+	default:
 		c.in = c.in[:copy(c.in[:len(rest)], rest)]
 	}
 	c.pos = 0
@@ -151,6 +158,7 @@ func (c *Conn) readBlock(p []byte, w *pace) (int, error) {
 	if c.ahead() {
 		n := copy(p, c.in[c.pos:])
 		c.pos += n
+		c.gain(n, w)
 		return n, nil
 	}
 	if w.begin.IsZero() {
@@ -165,10 +173,7 @@ func (c *Conn) readBlock(p []byte, w *pace) (int, error) {
 		return 0, err
 	}
 	now := time.Now()
-	if c.octets += int64(n); c.octets >= int64(c.l.cfg.MinRate)*int64(patience/time.Second) {
-		w.since = c.l.since()
-		c.useAt, c.octets = w.since, 0
-	}
+	c.gain(n, w)
 	w.octets += int64(n)
 	w.longest = max(w.longest, now.Sub(w.last))
 	w.last = now
@@ -176,6 +181,14 @@ func (c *Conn) readBlock(p []byte, w *pace) (int, error) {
 		return n, errSlow
 	}
 	return n, nil
+}
+
+// gain counts octets of a message in the client's favour.
+func (c *Conn) gain(n int, w *pace) {
+	if c.octets += int64(n); c.octets >= int64(c.l.cfg.MinRate)*int64(patience/time.Second) {
+		w.since = c.l.since()
+		c.useAt, c.octets = w.since, 0
+	}
 }
 
 // lost ends the session after an error of reading. No client may believe after
@@ -198,8 +211,8 @@ func (c *Conn) lost(err error) {
 		c.fatal(421, "4.3.2", "too slow while others wait, try again later")
 		c.linger = false
 	case errDraining:
+		// It may be sending a command at this moment.
 		c.fatal(421, "4.3.2", "shutting down, try again later")
-		c.linger = c.ahead()
 	default: // the client has gone
 		c.over, c.linger = true, false
 	}
