@@ -112,7 +112,7 @@ torture: deps
 	@out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && \
 	SPAMCATCHER_TORTURE=1 SPAMCATCHER_KILLS=$(KILLS) SPAMCATCHER_CUTS=$(CUTS) SPAMCATCHER_LARGE=$(LARGE) QUEUE_KILLS=100 QUEUE_CUTS=50 \
 	  $(GO) test -count=1 -timeout 80m -v -run '^Test($(TORTURE)$(if $(FULL),|$(ATTACKS)|Kill|PowerCut))$$' ./cmd/spamcatcher $(if $(FULL),./queue) 2>&1 | \
-	  tee "$$out" | sed -n -E 's/^ *[a-z_]+_test\.go:[0-9]+: (FIGURES|SKIPPED)/\1/p; /^--- /p; /^(ok|FAIL)/p'; \
+	  tee "$$out" | sed -u -n -E 's/^ *[a-z_]+_test\.go:[0-9]+: (FIGURES|SKIPPED)/\1/p; /^--- /p; /^(ok|FAIL)/p'; \
 	if grep -q '^FAIL' "$$out" || ! grep -q '^ok' "$$out"; then cat "$$out"; exit 1; fi
 
 lint:

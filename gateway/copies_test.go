@@ -162,7 +162,7 @@ func TestLargeCopies(t *testing.T) {
 		c.send(fmt.Sprintf("RCPT TO:<a@d%d.example>", i), "250")
 	}
 	line := strings.Repeat("x", 998) + "\r\n"
-	c.data(testMessage+strings.Repeat(line, (maxCopied+maxCopied/2)/30/len(line)+1), "452 4.5.3 too many recipients")
+	c.data(testMessage+strings.Repeat(line, (maxCopied+maxCopied/2)/30/len(line)+1), "552 5.3.4 message too large for so many domains")
 	if drafts := b.store.all(); len(drafts) != 20 {
 		t.Errorf("%d drafts", len(drafts))
 	}

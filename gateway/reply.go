@@ -25,6 +25,7 @@ var (
 	errHeader = errors.New("header too large")
 	errFields = errors.New("too many header fields")
 	errCrowd  = errors.New("too many recipients")
+	errCopies = errors.New("too large for so many destinations")
 )
 
 // A refusal is a message that every recipient's policy refuses.
@@ -56,6 +57,9 @@ func replyTo(err error) *smtp.SMTPError {
 	case errors.Is(err, errCrowd):
 		// RFC 5321 section 4.5.3.1.10: the client sends the rest later.
 		return reply(452, 4, 5, 3, "too many recipients")
+	case errors.Is(err, errCopies):
+		// Not temporary: the client would send the same to the same again.
+		return reply(552, 5, 3, 4, "message too large for so many domains, send it to fewer at a time")
 	case errors.Is(err, errLoop):
 		// RFC 5321 section 6.3
 		return reply(554, 5, 4, 6, "mail loop: too many hops")

@@ -29,6 +29,7 @@ func TestReplies(t *testing.T) {
 		{errHeader, "552 5.3.4 message header too large"},
 		{errFields, "554 5.6.0 too many header fields"},
 		{errCrowd, "452 4.5.3 too many recipients"},
+		{errCopies, "552 5.3.4 message too large for so many domains, send it to fewer at a time"},
 		{queue.ErrFull, "452 4.3.1 not enough storage, try again later"},
 		{queue.ErrBroken, "421 4.3.0 storage failed, try again later"},
 		{queue.ErrClosed, "421 4.3.2 shutting down, try again later"},

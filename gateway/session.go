@@ -91,7 +91,7 @@ func (s *session) process(d *delivery) error {
 	raw := s.conn.Message()
 	d.size = len(raw)
 	if len(s.lanes) > 1 && s.copied(int64(d.size)) > maxCopied+maxCopied/2 {
-		return fmt.Errorf("copying %d octets %d times: %w", d.size, len(s.lanes), errCrowd)
+		return fmt.Errorf("copying %d octets %d times: %w", d.size, len(s.lanes), errCopies)
 	}
 	head, err := readHeader(raw, s.host, s.maxHeaderBytes, s.maxFields)
 	if err != nil {

@@ -114,7 +114,7 @@ func (q *Queue) deliver(ctx context.Context, it *Item, body io.ReadSeeker) (resu
 			q.log.Error("delivery panicked", "id", it.ID, "panic", p, "panics", n, "stack", string(debug.Stack()))
 			results = nil
 			for range it.Pending() {
-				results = append(results, Result{State: Deferred, Reply: "451 4.3.0 internal error"})
+				results = append(results, Result{State: Deferred, Reply: "451 4.3.0 internal error", Silent: true})
 			}
 		}
 	}()
@@ -134,7 +134,7 @@ func (q *Queue) settle(ctx context.Context, j *job, e *entry, results []Result, 
 	after.Crashes = 0
 	after.Tried = now
 	most := max(40, min(maxReply, replyBytes/len(after.Recipients)))
-	down := true
+	down, silent := true, true
 	var tried []*Recipient
 	for i, n := 0, 0; n < len(after.Recipients); n++ {
 		r := &after.Recipients[n]
@@ -148,7 +148,10 @@ func (q *Queue) settle(ctx context.Context, j *job, e *entry, results []Result, 
 		}
 		if res.State != Deferred || !res.Down {
 			down = false
+			silent = silent && res.Silent
 			r.Attempts++
+		} else {
+			silent = false
 		}
 		r.State, r.Server, r.Changed = res.State, cut(res.Server, most/4), now
 		r.Reply = cut(res.Reply, most)
@@ -156,7 +159,7 @@ func (q *Queue) settle(ctx context.Context, j *job, e *entry, results []Result, 
 	}
 	after.logAttempt(attemptOf(now, tried, down))
 	told := after.History[len(after.History)-1]
-	if q.sched.heard(j, down, told.Reply, told.Server) {
+	if !silent && q.sched.heard(j, down, told.Reply, told.Server) {
 		after.Next = now // the lane's pause counts; this one goes behind the others that wait
 	} else if after.Next = stamp(now.Add(q.cfg.Retry(after.answered()))); after.Next.After(after.Expires) {
 		after.Next = after.Expires
@@ -239,7 +242,7 @@ func resultOf(results []Result, i int, address string) Result {
 			return r
 		}
 	}
-	return Result{State: Deferred, Reply: "451 4.3.0 no result"}
+	return Result{State: Deferred, Reply: "451 4.3.0 no result", Silent: true}
 }
 
 // report writes one line for each recipient that e's attempt tried.
@@ -268,7 +271,7 @@ func (q *Queue) record(ctx context.Context, e *entry, make func() *op) {
 		switch {
 		case err == nil:
 			return
-		case errors.Is(err, ErrNotFound): // deleted meanwhile
+		case errors.Is(err, ErrNotFound) || errors.Is(err, errStale): // deleted, or changed so that there is nothing to record
 			return
 		case errors.Is(err, ErrFull) || errors.Is(err, errScarce):
 			select {

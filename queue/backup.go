@@ -170,6 +170,17 @@ func copyInto(dir, name string) error {
 	return err
 }
 
+// asideName is a name that nobody has, with a time in it.
+func asideName(name string, now time.Time) string {
+	name += now.UTC().Format("20060102T150405.000")
+	for n, base := 2, name; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
 // Rebuild sets the index of the queue in cfg.Dir aside, which nobody may have open, builds a new one from the spool, and
 // returns how many items are in it. What the index alone knew is lost: attempts so far and replies; a recipient whose
 // delivery was recorded last before a power cut may get the message again. It fails with ErrLocked while the queue is open.
@@ -191,7 +202,7 @@ func rebuild(cfg Config) (n int, err error) {
 	if cfg.Now != nil {
 		now = cfg.Now
 	}
-	aside := index + ".replaced-" + now().UTC().Format("20060102T150405.000")
+	aside := asideName(index+".replaced-", now())
 	err = os.Rename(index, aside)
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil

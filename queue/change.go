@@ -189,15 +189,17 @@ func (q *Queue) listLane(lane string, f Filter, each func(*Item) bool) error {
 func (q *Queue) Relane(ctx context.Context) (int, error) {
 	n := 0
 	b := &batch{q: q, f: func(t *tx, e *entry) (bool, error) {
-		if e.Hold != "" || q.laneOf(e.Item) == e.Lane {
+		if e.Hold != "" || q.laneOf(e.Item) == e.Lane && !q.mixed(e.Item) {
 			return false, nil
 		}
-		t.after = append(t.after, func() { n++ })
+		if q.laneOf(e.Item) != e.Lane {
+			t.after = append(t.after, func() { n++ })
+		}
 		return true, nil
 	}}
 	var inner error
 	err := q.List(ctx, Filter{Active: true}, func(it *Item) bool {
-		if q.laneOf(it) != it.Lane {
+		if q.laneOf(it) != it.Lane || q.mixed(it) {
 			inner = b.add(it.ID, changeSize(it))
 		}
 		return inner == nil
@@ -226,7 +228,6 @@ func (q *Queue) Hold(reason string, ids ...string) error {
 	for _, id := range ids {
 		o := q.change(func(t *tx, e *entry) (bool, error) {
 			e.Hold, e.Next = cut(reason, maxReply), time.Time{}
-			t.after = append(t.after, func() { q.spool.mark(e.place, 0, markHeld) })
 			return true, nil
 		}, id)
 		if err := q.do(background, o); err != nil {
@@ -246,10 +247,7 @@ func (q *Queue) Release(ids ...string) error {
 			}
 			now := q.indexNow()
 			e.Hold, e.Next, e.Expires, e.Crashes = "", now, now.Add(or(e.Lifetime, q.cfg.Lifetime)), 0
-			t.after = append(t.after, func() {
-				q.spool.mark(e.place, 0, markReleased)
-				q.sched.unpause(e.Lane)
-			})
+			t.after = append(t.after, func() { q.sched.unpause(e.Lane) })
 			return true, nil
 		}, id)
 		if err := q.do(background, o); err != nil && !errors.Is(err, errStale) {

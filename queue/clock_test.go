@@ -150,3 +150,39 @@ func TestClockJumpsDuringAttempt(t *testing.T) {
 		}
 	}
 }
+
+// TestResultBeforeTheIndexFollows records a result after the clock was set and before the index has followed it.
+func TestResultBeforeTheIndexFollows(t *testing.T) {
+	const jump = 240 * time.Hour
+	clk := newClock()
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Retry: func(int) time.Duration { return time.Hour }})
+	_, set := setClock(q, clk)
+	put(t, q, to("m", "a@a.example"))
+	e := begin(t, q, "m")
+	start := clk.Now()
+	set(jump)
+	q.settle(background, &job{id: "m", lane: q.sched.lane("")}, e, []Result{{State: Deferred, Reply: "450 later"}}, nil, nil)
+	for _, moved := range []time.Duration{0, jump} {
+		it, err := q.Get("m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := start.Add(moved)
+		if it.Recipients[0].State != Deferred || !it.Next.Equal(now.Add(time.Hour)) || !it.Tried.Equal(now) || !it.Received.Equal(now) || !it.Expires.Equal(now.Add(192*time.Hour)) {
+			t.Errorf("index moved by %v: %+v", moved, it)
+		}
+		if err := q.follow(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRealClockIsKnown: a clock that is injected but knows elapsed time is as good as none.
+func TestRealClockIsKnown(t *testing.T) {
+	if q := open(t, Config{Dir: t.TempDir(), Now: time.Now}); q.clock.elapsed == nil {
+		t.Error("jumps are not noticed")
+	}
+	if q := open(t, Config{Dir: t.TempDir(), Now: newClock().Now}); q.clock.elapsed != nil {
+		t.Error("a virtual clock is taken for a real one")
+	}
+}

@@ -40,7 +40,7 @@ func appendTime(b []byte, t time.Time) []byte {
 
 func appendItem(b []byte, it *Item) []byte {
 	version := byte(codecVersion1)
-	if it.Lane != "" || it.Lifetime != 0 || !it.Warned.IsZero() || len(it.History) > 0 {
+	if it.Lane != "" || it.of != "" || it.Lifetime != 0 || !it.Warned.IsZero() || len(it.History) > 0 {
 		version = codecVersion2
 	}
 	b = append(b, version)
@@ -91,7 +91,7 @@ func appendItem(b []byte, it *Item) []byte {
 		}
 		b = appendBool(b, a.Down)
 	}
-	return b
+	return appendString(b, it.of)
 }
 
 func appendBool(b []byte, v bool) []byte {
@@ -196,6 +196,7 @@ func decodeItem(b []byte) (*Item, error) {
 					Delivered: int(r.uvarint()), Deferred: int(r.uvarint()), Failed: int(r.uvarint()), Down: r.byte() != 0}
 			}
 		}
+		it.of = r.string()
 	}
 	if r.bad || len(r.b) != 0 || checkID(it.ID) != nil {
 		return nil, errCodec

@@ -115,6 +115,9 @@ func (q *Queue) concluding(c *conclusion) *op {
 	o := &op{need: q.cfg.MinFree / recordShare, size: 1500 + 300*len(c.after.Recipients), lazy: c.tried}
 	for _, d := range c.notices {
 		if r, err := q.prepare(d); err == nil { // as it was when it was made
+			r.it.of = c.e.ID
+			r.env = appendItem(nil, r.it)
+			r.it.of = ""
 			o.add(r)
 		}
 	}

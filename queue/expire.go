@@ -135,7 +135,7 @@ func (q *Queue) findLate(l *lane, from string, now, first time.Time) (some []lat
 				return err
 			}
 			at := d.deadline(q.cfg.Warn)
-			if at.After(now) {
+			if at.After(now) && !d.mixed {
 				if first.IsZero() || at.Before(first) {
 					first = at
 				}
@@ -165,6 +165,9 @@ func (q *Queue) giveUp(ctx context.Context, id string, l *lane, reply, server st
 	now, moved := q.clock.read()
 	if e.moved = q.clock.indexMoved(); e.moved != moved {
 		return // the next walk finds it
+	}
+	if d := dueOf(e.Item); d.deadline(q.cfg.Warn).After(now) && q.laneOf(e.Item) == e.Lane {
+		return // it has recipients in several lanes, and none of them is better
 	}
 	c := &conclusion{e: e, after: e.clone(), moved: moved}
 	var failed []Recipient

@@ -105,7 +105,7 @@ func TestFlushFast(t *testing.T) {
 	n, err = q.Flush(Filter{Domain: "a.example"})
 	took := time.Since(began)
 	t.Logf("10,000 items flushed in %v", took.Round(time.Millisecond))
-	if n != 10_000 || err != nil || took > 2*time.Second {
+	if n != 10_000 || err != nil || took > 5*time.Second { // about 0.2 s when nobody else works
 		t.Errorf("flushed %d in %v, %v", n, took, err)
 	}
 	if it, _ := q.Get("m00007"); !it.Next.Equal(clk.Now()) {
@@ -163,7 +163,7 @@ func TestFilters(t *testing.T) {
 	put(t, q, to("c", "x@ba.example"), held)
 	lane := "a.example"
 	for want, f := range map[string]Filter{
-		"[a b h]": {Domain: ".A.example"}, "[a h]": {Recipient: "x@a.EXAMPLE"}, "[a]": {Lane: &lane}, "[a b]": {Older: time.Hour}, "[b]": {Domain: "sub.a.example"}, "[c]": {Domain: ".ba.example"},
+		"[a b h]": {Domain: ".A.example"}, "[a h]": {Recipient: "x@a.EXAMPLE"}, "[a]": {Active: true, Lane: &lane}, "[a b]": {Older: time.Hour}, "[b]": {Domain: "sub.a.example"}, "[c]": {Domain: ".ba.example"},
 	} {
 		if got := fmt.Sprint(list(t, q, f)); got != want {
 			t.Errorf("%+v: %s, want %s", f, got, want)
@@ -191,40 +191,136 @@ func TestRelaneEndsPauses(t *testing.T) {
 	wait(t, "delivered", func() bool { return len(list(t, q, Filter{})) == 0 })
 }
 
-// TestExpiryOfOneLaneOnly has an item, with recipients in two lanes, come to the end of its time in the first, which is
-// down: the recipient in the second was never tried, and is.
-func TestExpiryOfOneLaneOnly(t *testing.T) {
+// TestItemOfTwoLanes has 1000 items with a recipient in a lane that is down and one in a living one, which no longer
+// share a lane: the living recipient is served soon, and only the other is given up.
+func TestItemOfTwoLanes(t *testing.T) {
 	clk := newClock()
+	start := clk.Now()
 	var mu sync.Mutex
 	var told []string
-	tried := map[string]int{}
+	var served int
+	var last time.Time
 	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Lane: byDomain, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
 		mu.Lock()
 		defer mu.Unlock()
-		tried[it.ID+" "+it.Lane]++
-		if it.Lane == "down.example" {
-			return downAll(it, "connection refused")
+		rs := all(it, Deferred, "connection refused")
+		for i := range rs {
+			if rs[i].Down = rs[i].Recipient == "a@down.example"; !rs[i].Down {
+				rs[i].State = Delivered
+				served, last = served+1, clk.Now()
+			}
 		}
-		return all(it, Delivered, "250 ok")
+		return rs
 	}), Notify: func(n Notice) (Draft, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, r := range n.About {
-			told = append(told, n.Item.ID+" "+r.Address)
+			told = append(told, r.Address)
 		}
 		return Draft{}, false
 	}})
-	for i := range 1000 { // so that each is hardly ever the one that probes
-		put(t, q, Draft{ID: fmt.Sprintf("m%03d", i), Sender: "s@sender.example", Recipients: []string{"a@down.example", "b@up.example"}, Lifetime: 5 * time.Hour})
+	for range 10 {
+		put(t, q, Draft{Sender: "s@sender.example", Recipients: []string{"a@down.example"}, Lifetime: 5 * time.Hour})
 	}
 	run(t, q)
-	until(t, q, clk, clk.Now().Add(6*time.Hour))
-	if left := list(t, q, Filter{}); len(left) != 0 || len(told) < 1000 || tried["m999 up.example"] != 1 {
-		t.Errorf("%d left, told %d times, tried %d times", len(left), len(told), tried["m999 up.example"])
+	settle(t, q)
+	for i := range 1000 {
+		put(t, q, Draft{ID: fmt.Sprintf("m%03d", i), Sender: "s@sender.example", Recipients: []string{"a@down.example", "b@up.example"}, Lifetime: 5 * time.Hour})
+	}
+	until(t, q, clk, start.Add(6*time.Hour))
+	if left := list(t, q, Filter{}); len(left) != 0 || len(told) != 1010 || served != 1000 || last.Sub(start) > 10*time.Minute {
+		t.Errorf("%d left, told of %d, served %d, the last after %v", len(left), len(told), served, last.Sub(start))
 	}
 	for _, r := range told {
-		if !strings.HasSuffix(r, " a@down.example") && tried[r[:4]+" down.example"] == 0 { // one that probed may fail for both
+		if r != "a@down.example" {
 			t.Errorf("given up: %s", r)
 		}
+	}
+}
+
+// TestMixedItemsLeaveALaneThatGoesDown: they waited in it, untried, when it was found down.
+func TestMixedItemsLeaveALaneThatGoesDown(t *testing.T) {
+	clk := newClock()
+	var together atomic.Bool
+	together.Store(true)
+	var served atomic.Int64
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Lane: func(a string) string {
+		if together.Load() {
+			return "down.example"
+		}
+		return byDomain(a)
+	}, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		rs := all(it, Deferred, "connection refused")
+		for i := range rs {
+			if rs[i].Down = rs[i].Recipient == "a@down.example"; !rs[i].Down {
+				rs[i].State = Delivered
+				served.Add(1)
+			}
+		}
+		return rs
+	})})
+	for range 10 {
+		put(t, q, Draft{Recipients: []string{"a@down.example"}})
+		clk.set(clk.Now().Add(time.Millisecond))
+	}
+	for range 300 {
+		put(t, q, Draft{Recipients: []string{"a@down.example", "b@up.example"}})
+	}
+	together.Store(false)
+	if n, err := q.Relane(background); n != 0 || err != nil {
+		t.Errorf("moved %d, %v", n, err)
+	}
+	run(t, q)
+	wait(t, "all living recipients served", func() bool { return served.Load() == 300 })
+}
+
+// TestFlushDuringProbe: a flush while a probe that will fail is under way is followed by another probe at once.
+func TestFlushDuringProbe(t *testing.T) {
+	clk := newClock()
+	began, gate := make(chan bool, 10), make(chan bool)
+	var up, slow atomic.Bool
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		if up.Load() {
+			return all(it, Delivered, "250 ok")
+		}
+		if slow.Load() {
+			began <- true
+			<-gate
+		}
+		return downAll(it, "connection timed out")
+	})})
+	put(t, q, to("m", "a@a.example"), to("n", "a@a.example"))
+	run(t, q)
+	settle(t, q)
+	slow.Store(true)
+	clk.set(q.Lanes()[0].Until)
+	q.sched.kick()
+	<-began
+	if n, err := q.Flush(Filter{}); n != 2 || err != nil {
+		t.Errorf("flushed %d, %v", n, err)
+	}
+	up.Store(true)
+	gate <- true
+	wait(t, "delivered", func() bool { return len(list(t, q, Filter{})) == 0 })
+}
+
+// TestSilentResults tell nothing of the destination: a lane that is down stays so.
+func TestSilentResults(t *testing.T) {
+	clk := newClock()
+	var silent atomic.Bool
+	q := open(t, Config{Dir: t.TempDir(), Now: clk.Now, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		if silent.Load() {
+			return []Result{{State: Failed, Reply: "553 5.1.3 bad address", Silent: true}}
+		}
+		return downAll(it, "connection refused")
+	})})
+	put(t, q, to("m", "a@a.example"), to("n", "a@a.example"))
+	run(t, q)
+	settle(t, q)
+	silent.Store(true)
+	clk.set(q.Lanes()[0].Until)
+	settle(t, q)
+	if ls := q.Lanes(); len(ls) != 1 || ls[0].Failures == 0 {
+		t.Errorf("%+v", ls)
 	}
 }

@@ -135,12 +135,13 @@ func parseDueKey(k []byte) (lane string, t time.Time, id string, ok bool) {
 type due struct {
 	suspect  bool      // the process died in its last attempt
 	told     bool      // the sender was told of the delay, or is not to be told
+	mixed    bool      // its open recipients are in several lanes
 	received time.Time // as in the item
 	expires  time.Time
 }
 
 func dueOf(it *Item) due {
-	return due{it.Crashes > 0, !it.Warned.IsZero() || it.Sender == "", it.Received, it.Expires}
+	return due{suspect: it.Crashes > 0, told: !it.Warned.IsZero() || it.Sender == "", received: it.Received, expires: it.Expires}
 }
 
 func (d due) encode() []byte {
@@ -151,13 +152,16 @@ func (d due) encode() []byte {
 	if d.told {
 		flags |= 2
 	}
+	if d.mixed {
+		flags |= 4
+	}
 	return appendTime(appendTime([]byte{flags}, d.received), d.expires)
 }
 
 func decodeDue(b []byte) (due, error) {
 	r := reader{b: b}
 	flags := r.byte()
-	d := due{suspect: flags&1 != 0, told: flags&2 != 0, received: r.time(), expires: r.time()}
+	d := due{suspect: flags&1 != 0, told: flags&2 != 0, mixed: flags&4 != 0, received: r.time(), expires: r.time()}
 	if r.bad {
 		return due{}, errCodec
 	}
@@ -238,7 +242,9 @@ func (t *tx) put(before, e *entry) error {
 				return err
 			}
 		}
-		if err := t.Set(key, dueOf(e.Item).encode()); err != nil {
+		d := dueOf(e.Item)
+		d.mixed = t.q.mixed(e.Item)
+		if err := t.Set(key, d.encode()); err != nil {
 			return err
 		}
 		t.after = append(t.after, func() { t.q.sched.offer(e.Item) })
@@ -246,6 +252,15 @@ func (t *tx) put(before, e *entry) error {
 		if err := t.Delete(old); err != nil {
 			return err
 		}
+	}
+	if before != nil && (before.Hold == "") != (e.Hold == "") {
+		mark := byte(markHeld)
+		if e.Hold == "" {
+			mark = markReleased
+		}
+		t.after = append(t.after, func() { t.q.spool.mark(e.place, 0, mark) })
+	} else if before == nil && e.Hold != "" {
+		e.Lane = t.q.laneOf(e.Item)
 	}
 	if before == nil {
 		t.after = append(t.after, func() { t.q.spool.added(e.place) })
@@ -255,7 +270,9 @@ func (t *tx) put(before, e *entry) error {
 
 // putTried stores e, which is new and has its lane, as one whose attempt has begun.
 func (t *tx) putTried(e *entry) error {
-	if err := t.Set(dueKey(e.Item), dueOf(e.Item).encode()); err != nil {
+	d := dueOf(e.Item)
+	d.mixed = t.q.mixed(e.Item)
+	if err := t.Set(dueKey(e.Item), d.encode()); err != nil {
 		return err
 	}
 	if err := t.Set(tryKey(e.ID), nil); err != nil {

@@ -74,6 +74,8 @@ type Item struct {
 	Note       map[string]string
 	Lane       string        // the destination it waits for, as of when it was scheduled last
 	Lifetime   time.Duration // as in its Draft
+
+	of string // the item that it is a notification about; "" = it is none. Only in the spool
 }
 
 // Attempt is what one attempt brought.
@@ -112,6 +114,7 @@ type Result struct {
 	Reply     string // e.g. "250 2.0.0 ok"
 	Server    string // who said it
 	Down      bool   // the destination could not be reached or talked to (or says 421): tells nothing about this message
+	Silent    bool   // tells nothing about the destination: the message can never be sent, or the attempt was interrupted
 }
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

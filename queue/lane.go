@@ -78,17 +78,56 @@ const (
 	maxLanes = 10_000 // lanes at rest are forgotten when there are more
 )
 
-// laneOf returns the lane that it waits in from now on: that of its first open recipient.
+// laneOf returns the lane that it waits in from now on: that of its first open recipient whose lane is not down. Without
+// Config.Lane it stays where it is.
 func (q *Queue) laneOf(it *Item) (name string) {
 	if q.cfg.Lane == nil {
-		return ""
+		return it.Lane
 	}
+	first, some := it.Lane, false
 	for i := range it.Recipients {
-		if r := &it.Recipients[i]; !r.State.Final() {
-			return q.laneFor(r.Address)
+		r := &it.Recipients[i]
+		if r.State.Final() {
+			continue
+		}
+		name := q.laneFor(r.Address)
+		if some && name == first {
+			continue
+		}
+		if !q.sched.down(name) {
+			return name
+		}
+		if !some {
+			first, some = name, true
 		}
 	}
-	return it.Lane
+	return first
+}
+
+// mixed reports whether open recipients of it are in several lanes.
+func (q *Queue) mixed(it *Item) bool {
+	if q.cfg.Lane == nil || len(it.Recipients) == 1 {
+		return false
+	}
+	first, some := "", false
+	for i := range it.Recipients {
+		if r := &it.Recipients[i]; !r.State.Final() {
+			name := q.laneFor(r.Address)
+			if some && name != first {
+				return true
+			}
+			first, some = name, true
+		}
+	}
+	return false
+}
+
+// down reports whether a lane is known to be down.
+func (s *scheduler) down(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[name]
+	return l != nil && l.failures > 0
 }
 
 // laneFor asks Config.Lane. One that it may not return is the lane "".
@@ -257,7 +296,7 @@ func (s *scheduler) heard(j *job, down bool, reply, server string) bool {
 	l.waiting = nil
 	l.more = true
 	s.alarm(l, now)
-	if l.deadline.IsZero() || !l.deadline.After(now) {
+	if l.failures == 1 || l.deadline.IsZero() || !l.deadline.After(now) {
 		s.expire(l)
 	}
 	return true
@@ -279,7 +318,8 @@ func (s *scheduler) unpause(names ...string) {
 	s.mu.Lock()
 	now := s.q.now()
 	for _, name := range names {
-		if l := s.lanes[name]; l != nil && l.failures > 0 && l.until.After(now) {
+		if l := s.lanes[name]; l != nil && l.failures > 0 {
+			l.news++ // a probe under way began before this: its failure is no reason for a new pause
 			l.until, l.more = now, true
 			s.alarm(l, now)
 			s.enqueue(l)

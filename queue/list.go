@@ -28,7 +28,7 @@ func (f *Filter) match(it *Item, now time.Time) bool {
 	if f.Sender != "" && !strings.EqualFold(f.Sender, it.Sender) && !(f.Sender == "<>" && it.Sender == "") {
 		return false
 	}
-	if f.Lane != nil && (it.Hold != "" || it.Lane != *f.Lane) || f.Older > 0 && it.Received.After(now.Add(-f.Older)) {
+	if f.Lane != nil && it.Lane != *f.Lane || f.Older > 0 && it.Received.After(now.Add(-f.Older)) {
 		return false
 	}
 	return (f.Domain == "" || slices.ContainsFunc(it.Recipients, f.inDomain)) &&

@@ -348,3 +348,33 @@ func TestSilentDestinations(t *testing.T) {
 		}
 	}
 }
+
+// TestHangingTakesNoWorkers: while attempts of 30 untried lanes hang, one that is up is served by three quarters of the workers.
+func TestHangingTakesNoWorkers(t *testing.T) {
+	var sick atomic.Bool
+	var hung, busy atomic.Int64
+	q := open(t, Config{Dir: t.TempDir(), Workers: 20, Lane: byDomain, Grace: time.Millisecond, Deliverer: deliverFunc(func(ctx context.Context, it *Item, _ io.ReadSeeker) []Result {
+		if n := &hung; sick.Load() {
+			if byDomain(it.Recipients[0].Address) == "busy.example" {
+				n = &busy
+			}
+			n.Add(1)
+			<-ctx.Done()
+		}
+		return all(it, Delivered, "250 ok")
+	})})
+	run(t, q)
+	for range 20 {
+		put(t, q, Draft{Recipients: []string{"a@busy.example"}})
+		wait(t, "delivered", func() bool { return len(list(t, q, Filter{})) == 0 })
+	}
+	sick.Store(true)
+	for i := range 30 {
+		put(t, q, Draft{Recipients: []string{fmt.Sprintf("a@silent%d.example", i)}})
+	}
+	wait(t, "all hang", func() bool { return hung.Load() == 30 })
+	for range 20 {
+		put(t, q, Draft{Recipients: []string{"a@busy.example"}})
+	}
+	wait(t, "15 at once", func() bool { return busy.Load() == 15 })
+}

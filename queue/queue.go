@@ -88,7 +88,7 @@ type Filter struct {
 	Sender    string        // this reverse path, in any case; "<>" = the null sender
 	Recipient string        // one of the recipients is this address, in any case
 	Domain    string        // one of the recipients is in this domain, in any case; ".example.org" = in example.org or a subdomain of it
-	Lane      *string       // waits in this lane
+	Lane      *string       // its lane is this
 	Older     time.Duration // received at least this long ago; 0 = any
 	Held      bool          // only held items
 	Active    bool          // only items that are not held
@@ -138,6 +138,9 @@ func Open(cfg Config) (*Queue, error) {
 		q.clock.wall, q.clock.elapsed = time.Now, func() time.Duration { return time.Since(began) }
 	} else {
 		q.clock.wall = cfg.Now
+		if began := cfg.Now(); began != began.Round(0) { // it knows elapsed time, too
+			q.clock.elapsed = func() time.Duration { return cfg.Now().Sub(began) }
+		}
 	}
 	q.sched = newScheduler(q)
 	if err := q.open(); err != nil {

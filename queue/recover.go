@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -34,7 +35,7 @@ func (q *Queue) recover() error {
 		if environmental(err) {
 			return fmt.Errorf("opening the index: %w", err)
 		}
-		aside := dir + ".damaged-" + q.now().UTC().Format("20060102T150405.000")
+		aside := asideName(dir+".damaged-", q.now())
 		q.log.Error("the index of the queue is damaged; it is set aside and built anew from the spool. "+
 			"Attempts so far are forgotten, and a recipient whose delivery was recorded last may get the message again",
 			"index", dir, "aside", aside, "error", err)
@@ -131,7 +132,7 @@ func (q *Queue) check() (err error) {
 					if n := len(e.History); n > 0 && e.Hold == "" && e.History[n-1].Time.After(last[e.Lane].Time) {
 						last[e.Lane] = e.History[n-1]
 					}
-					if old || e.Hold == "" && e.Lane != q.laneOf(e.Item) || e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !slices.Equal(e.Recipients, before.Recipients) || !e.Received.Equal(before.Received) {
+					if old || e.Hold == "" && (e.Lane != q.laneOf(e.Item) || q.mixed(e.Item)) || e.Hold != before.Hold || e.Attempts != before.Attempts || !e.Next.Equal(before.Next) || !slices.Equal(e.Recipients, before.Recipients) || !e.Received.Equal(before.Received) {
 						if err := w.put(&entry{Item: &before, place: e.place}, e); err != nil {
 							return err
 						}
@@ -260,7 +261,7 @@ func (q *Queue) adopt() error {
 				q.log.Info("a record was being written when the process died; it was never acknowledged", "id", f.it.ID, "segment", n, "offset", f.place.off)
 				return nil
 			}
-			took, err := q.adoptRecord(w, f)
+			took, err := q.adoptRecord(w, f, rebuild)
 			if took {
 				adopted++
 				if !f.whole {
@@ -279,6 +280,10 @@ func (q *Queue) adopt() error {
 		})
 		if errors.Is(err, errDamaged) {
 			whole = false
+			if !rebuild && q.spool.segs[n].items == 0 { // what was acknowledged is in the index
+				q.log.Info("a segment was being begun when the process died; nothing in it was ever acknowledged", "segment", q.spool.path(n))
+				continue
+			}
 			q.log.Error("a segment of the spool cannot be read", "segment", q.spool.path(n), "error", err)
 			if rebuild {
 				damaged++
@@ -324,10 +329,21 @@ func (q *Queue) keep(n uint64) {
 }
 
 // adoptRecord makes an item of a record that the index does not know, unless its marks say that it is finished.
-func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
-	if w.has(f.it.ID) {
+func (q *Queue) adoptRecord(w *writer, f found, rebuild bool) (bool, error) {
+	discard := func() {
+		q.spool.mark(f.place, 1, bytes.Repeat([]byte{markFailed}, len(f.it.Recipients))...)
+	}
+	if p, known := w.has(f.it.ID); known {
+		if p != f.place { // a copy from before it was moved, or one that was not indexed any more
+			discard()
+		}
 		return false, nil
 	}
+	if _, known := w.has(f.it.of); !rebuild && known && f.it.of != "" {
+		discard() // a notification that was not recorded: what it is about is not either, and makes another
+		return false, nil
+	}
+	f.it.of = ""
 	e, now := &entry{Item: f.it, place: f.place}, q.now()
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
@@ -345,7 +361,7 @@ func (q *Queue) adoptRecord(w *writer, f found) (bool, error) {
 	case markHeld:
 		e.Hold = "held before the index was lost"
 	case markReleased:
-		e.Hold = ""
+		e.Hold, e.Expires = "", now.Add(or(e.Lifetime, q.cfg.Lifetime))
 	}
 	if e.Next.Before(now) {
 		e.Next = now
@@ -414,12 +430,16 @@ func (w *writer) forget(it *Item) error {
 	return w.delete(dueKey(it))
 }
 
-func (w *writer) has(id string) bool {
+// has returns where the record of an item is, if the index knows it.
+func (w *writer) has(id string) (place, bool) {
 	if w.begin(0) != nil {
-		return false
+		return place{}, false
 	}
-	_, err := w.t.Get(itemKey(id))
-	return err == nil
+	e, err := getEntry(w.t.Txn, id)
+	if err != nil {
+		return place{}, false
+	}
+	return e.place, true
 }
 
 func (w *writer) flush() error {

@@ -294,6 +294,93 @@ func TestRebuildFromDamagedSpool(t *testing.T) {
 	}
 }
 
+// TestHoldsSurviveRebuild: what the queue itself held is held after the index was lost, and what was released lives anew.
+func TestHoldsSurviveRebuild(t *testing.T) {
+	dir, clk := t.TempDir(), newClock()
+	cfg := Config{Dir: dir, Now: clk.Now, HoldDoubleBounce: true, Deliverer: deliverFunc(func(_ context.Context, it *Item, _ io.ReadSeeker) []Result {
+		return all(it, Failed, "550 5.1.1 unknown")
+	})}
+	q := open(t, cfg)
+	h := draft("released")
+	h.Hold = "spam"
+	put(t, q, Draft{ID: "double", Recipients: []string{"a@example.com"}}, h)
+	stop := run(t, q)
+	wait(t, "held", func() bool { it, _ := q.Get("double"); return it.Hold != "" })
+	stop()
+	clk.set(clk.Now().Add(240 * time.Hour))
+	if err := q.Release("released"); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	for range 2 { // names are unique also at the same time
+		if n, err := Rebuild(Config{Dir: dir, Now: clk.Now, MinFree: 1 << 20}); n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	q = open(t, cfg)
+	if it, _ := q.Get("double"); it.Hold == "" {
+		t.Errorf("%+v", it)
+	}
+	if it, _ := q.Get("released"); it.Hold != "" || !it.Expires.Equal(clk.Now().Add(192*time.Hour)) {
+		t.Errorf("%+v", it)
+	}
+}
+
+// TestNotificationIsNotAdopted dies between the spool's record of a notification and the index: what it is about is
+// tried again and makes another, so that it is not taken in.
+func TestNotificationIsNotAdopted(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, Config{Dir: dir})
+	put(t, q, draft("m"))
+	e, err := q.get("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := q.concluding(&conclusion{e: e, after: e.clone(), notices: []Draft{{ID: "notice", Recipients: []string{"alice@example.org"}}}})
+	r, err := q.prepare(draft("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.spool.append(append(o.records, r)); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	q = open(t, Config{Dir: dir})
+	if got := fmt.Sprint(list(t, q, Filter{})); got != "[m other]" {
+		t.Errorf("list %s", got)
+	}
+	if sum, err := q.Check(context.Background(), func(f Finding) { t.Error(f) }); err != nil || sum.Items != 2 {
+		t.Error(sum, err)
+	}
+}
+
+// TestOldCopiesAreDead moves records, finishes the items, and finds the segment of the old copies again.
+func TestOldCopiesAreDead(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, Config{Dir: dir})
+	put(t, q, draft("a"), draft("b"))
+	if err := q.do(context.Background(), &op{apply: func(*tx) error { return errors.Join(q.spool.seal(), errStale) }}); !errors.Is(err, errStale) {
+		t.Fatal(err)
+	}
+	seg := files(t, dir, "spool/*.seg")[0]
+	if err := os.Link(seg, seg+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.empty(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Delete("a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	if err := os.Rename(seg+".kept", seg); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Rebuild(Config{Dir: dir, MinFree: 1 << 20}); n != 0 || err != nil {
+		t.Errorf("%d finished messages came back, %v", n, err)
+	}
+}
+
 // TestTornTableOfNobody leaves a half-written table in the index, as after a crash: it is no damage.
 func TestTornTableOfNobody(t *testing.T) {
 	dir := filled(t, 10)

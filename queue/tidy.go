@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -156,6 +157,7 @@ func (q *Queue) move(ms []moving) *op {
 					q.spool.mark(m.place, 0, markReleased)
 				}
 				q.spool.added(m.place)
+				q.spool.mark(m.from, 1, bytes.Repeat([]byte{markFailed}, len(m.it.Recipients))...) // nobody is to take the old copy in
 				q.spool.dropped(m.from)
 			})
 		}

@@ -23,6 +23,7 @@ type customer struct {
 	settings  string                            // of its [[domain]]
 	script    func(who string) relaytest.Script // who: what it says of itself
 	dead      bool                              // nobody listens
+	encrypted bool                              // it shows a certificate with the name in it
 	elsewhere string                            // a destination that is not this machine's
 	rcpt      string                            // what RCPT is answered; "" is accepted
 	fails     bool                              // mail for it comes back in the end
@@ -73,6 +74,7 @@ var customers = []customer{
 	{name: "dead", dead: true, settings: "lifetime = '3s'", fails: true, late: true},
 	{name: "nameless", elsewhere: hiddenName + ":2626", settings: "lifetime = '3s'", fails: true, late: true},
 	{name: "clear", script: saying("end", "250 WHO"), settings: "lifetime = '3s'\ntls = 'verify'", fails: true, late: true},
+	{name: "certificate", script: saying("end", "250 WHO"), encrypted: true, settings: "lifetime = '3s'\ntls = 'verify'", fails: true, late: true},
 	// Recipients that are asked for.
 	{name: "asked", script: saying("RCPT", "550 5.1.1 WHO knows no such user"), settings: "verify = 'callout'", rcpt: "550 5.1.1"},
 	{name: "asked-busy", script: saying("RCPT", "450 4.2.1 WHO is busy"), settings: "verify = 'callout'\nunverified = 'defer'", rcpt: "450 4.1.1"},
@@ -108,7 +110,12 @@ func TestHiddenServers(t *testing.T) {
 			_, port, _ := net.SplitHostPort(address)
 			secrets = append(secrets, `\b`+port+`\b`)
 			if !c.dead {
-				relaytest.StartAt(t, address, c.script(hiddenName+" ["+strings.Replace(address, ":", "] port ", 1)))
+				script := c.script(hiddenName + " [" + strings.Replace(address, ":", "] port ", 1))
+				if c.encrypted {
+					script.TLS, _ = relaytest.Certificate(t, hiddenName)
+					script.Answer = nil
+				}
+				relaytest.StartAt(t, address, script)
 			}
 		}
 		config += fmt.Sprintf("[[domain]]\nname = '%s.example.org'\ndestinations = ['%s']\netrn_from = ['127.0.0.1']\n%s\n", c.name, address, c.settings)

@@ -21,7 +21,7 @@ type scopeModel struct {
 }
 
 // fate is what becomes of a message of so many points for the domain's
-// recipients: product.md's order, the one that tells the sender first.
+// recipients. Of several actions the one that tells the sender first counts.
 func (s scopeModel) fate(points int) (action string, tagged, flagged bool) {
 	above := func(threshold int) bool { return threshold != 0 && points >= threshold }
 	switch {

@@ -3,9 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"spamcatcher/gateway/policy"
@@ -182,6 +186,12 @@ func (c *Config) check() error {
 	if (c.Certificate == "") != (c.Key == "") {
 		return fail("tls.certificate", "certificate and key must both be given, or neither")
 	}
+	if len(c.ours()) == 0 && len(c.Outgoing) > 0 && slices.ContainsFunc(c.Listen, public) {
+		c.warn("relay_domains is not set, and no domain has destinations: mail for every domain is relayed to outgoing_smtp, whoever sends it to %s", strings.Join(c.Listen, ", "))
+	}
+	if len(c.ours()) > 0 && len(c.Outgoing) == 0 {
+		c.warn("outgoing_smtp is not set: there is no way out for what goes back to senders")
+	}
 	for _, s := range c.ByDomain {
 		if mode := cmp.Or(s.TLS, c.RelayTLS); len(s.Pins) > 0 && mode != "verify" {
 			return fmt.Errorf("%s: tls_pin: pins count with tls = \"verify\" only, and it is %q", s.origins["tls_pin"], mode)
@@ -191,6 +201,14 @@ func (c *Config) check() error {
 		return fail("limits.memory", "%d bytes are less than one message of limits.message (%d bytes)", c.Memory, c.MaxMessage)
 	}
 	return nil
+}
+
+// public says whether a listener can be reached from outside this machine and
+// private networks, as far as its address tells.
+func public(listen string) bool {
+	host, _, _ := net.SplitHostPort(listen)
+	a, err := netip.ParseAddr(host)
+	return err == nil && !a.IsLoopback() && !a.IsPrivate() || host == ""
 }
 
 // warn notes what was wrong but could be worked around.

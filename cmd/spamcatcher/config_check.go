@@ -58,9 +58,6 @@ code is 0 when run would start with it, also when there are warnings.`,
 			for _, w := range resolveAll(c.Context(), lookup.System{}, config) {
 				fmt.Fprintln(out, "warning:", w)
 			}
-			if len(config.Outgoing) == 0 && len(config.ours()) > 0 {
-				fmt.Fprintln(out, "warning: outgoing_smtp: there is no server: what goes back to senders stays in the Maildir", config.maildir())
-			}
 			return nil
 		},
 	})

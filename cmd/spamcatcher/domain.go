@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,7 +55,10 @@ func domainList(g *global) *cobra.Command {
 
 // laneOf is the queue in which mail for the scope's domain waits.
 func laneOf(t *domain.Table, s Scope) string {
-	return t.Lane("postmaster@" + strings.TrimPrefix(s.Name, "."))
+	if d, ok := exact(t, s.Name); ok && d.Own() {
+		return d.Queue
+	}
+	return ""
 }
 
 // laneStates are what the running gateway knows of its destinations; nil when
@@ -71,7 +73,10 @@ func laneStates(c *Config) []queue.LaneState {
 	if err != nil {
 		return nil
 	}
-	return slices.Concat(states, []queue.LaneState{}) // not nil: it runs
+	if states == nil {
+		states = []queue.LaneState{} // it runs
+	}
+	return states
 }
 
 func stateOf(states []queue.LaneState, lane string) string {
@@ -238,7 +243,11 @@ func (d *domainChecker) domain(ctx context.Context, s Scope) error {
 	fmt.Fprintln(d.out, s.Name)
 	name := strings.TrimPrefix(s.Name, ".")
 	d.mx(ctx, name)
-	route := d.inForce.route("postmaster@" + name)
+	own, _ := exact(d.inForce.domains, s.Name)
+	route := d.inForce.config.globalRoute()
+	if own.Own() {
+		route = d.inForce.config.routeOf(own)
+	}
 	if len(route.Servers) == 0 {
 		d.say(good, "destination", "none of its own, and no outgoing_smtp: mail goes into the Maildir %s", d.inForce.config.maildir())
 		return nil
@@ -251,7 +260,7 @@ func (d *domainChecker) domain(ctx context.Context, s Scope) error {
 	for _, p := range r.Probe(ctx, route, name) {
 		d.destination(p, route, s.Verify)
 	}
-	d.etrn(ctx, s)
+	d.etrn(ctx, own)
 	return nil
 }
 
@@ -333,12 +342,11 @@ func (d *domainChecker) destination(p relay.ProbeResult, route relay.Route, veri
 }
 
 // etrn says whether the destinations may ask for the mail that waits.
-func (d *domainChecker) etrn(ctx context.Context, s Scope) {
-	own, ok := d.inForce.domains.Find("postmaster@" + strings.TrimPrefix(s.Name, "."))
-	if !ok || len(s.ETRNFrom) == 0 {
+func (d *domainChecker) etrn(ctx context.Context, own domain.Domain) {
+	if len(own.ETRNFrom) == 0 {
 		return
 	}
-	for _, server := range s.Destinations {
+	for _, server := range own.Destinations {
 		address, err := relay.ParseServer(server)
 		if err != nil {
 			continue

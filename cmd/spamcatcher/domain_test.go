@@ -183,3 +183,100 @@ func TestPostmasterOfOurName(t *testing.T) {
 		t.Errorf("%d messages for the postmaster went out", n)
 	}
 }
+
+// TestVanishedDomainWaits: a domain that is lost while somebody edits the
+// configuration loses no mail: what waits for it goes nowhere else, and goes out
+// when the domain is back.
+func TestVanishedDomainWaits(t *testing.T) {
+	outgoing := relaytest.Start(t, relaytest.Script{})
+	address := closedPort(t)
+	file := filepath.Join(t.TempDir(), "a.toml")
+	lost := fmt.Sprintf("[[domain]]\nname = \"lost.example\"\ndestinations = [%q]\n", address)
+	rest := fmt.Sprintf("listen = [\"127.0.0.1:0\"]\noutgoing_smtp = [%q]\n", outgoing.Addr) + toStderr + fmt.Sprintf("[[domain]]\nname = \"other.example\"\ndestinations = [%q]\n", outgoing.Addr)
+	set := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(rest + lost)
+	p := start(t, t.TempDir(), "", "--config", file)
+	if err := send(p.address, "a@example.org", []string{"x@lost.example"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the finding that the destination is down", func() bool { return strings.Contains(p.log(), "destination is down") })
+	set(rest)
+	waitFor(t, "the reload", func() bool { return strings.Contains(p.log(), "these domains have no destinations any more") })
+	waitFor(t, "an attempt that finds the domain gone", func() bool {
+		out, _, _ := cli(t, "", "queue", "flush", "--config", file, "--state", p.state)
+		return strings.Contains(out, "1 due now") && strings.Contains(p.log(), "this domain is not served any more")
+	})
+	if n := outgoing.Count() + len(delivered(t, p.state)); n > 0 {
+		t.Fatalf("the mail of the domain that is gone went elsewhere")
+	}
+	back := relaytest.StartAt(t, address, relaytest.Script{})
+	set(rest + lost)
+	waitFor(t, "the mail of the domain that is back", func() bool { return back.Count() == 1 })
+	if n := outgoing.Count(); n > 0 {
+		t.Errorf("%d messages went elsewhere", n)
+	}
+}
+
+// TestNoticeWithoutWayOut: with customers, and no server for anything else, what
+// goes back to a sender waits in the queue; the Maildir is not the sender.
+func TestNoticeWithoutWayOut(t *testing.T) {
+	refuses := relaytest.Start(t, relaytest.Script{Answer: func(line string) string {
+		if strings.HasPrefix(line, "RCPT") {
+			return "550 5.1.1 no such user"
+		}
+		return ""
+	}})
+	p := start(t, t.TempDir(), fmt.Sprintf("[[domain]]\nname = \"example.net\"\ndestinations = [%q]\n", refuses.Addr))
+	if !strings.Contains(p.log(), "no way out for what goes back to senders") {
+		t.Errorf("no warning in\n%s", p.log())
+	}
+	if err := send(p.address, "a@example.org", []string{"b@example.net"}, goodMessage); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the notification that waits", func() bool {
+		out, _, _ := cli(t, "", "queue", "list", "--sender", "<>", "--state", p.state)
+		return strings.Contains(out, "deferred") && strings.Contains(out, "<a@example.org>")
+	})
+	if n := len(delivered(t, p.state)); n > 0 {
+		t.Errorf("%d messages in the Maildir", n)
+	}
+}
+
+// TestOpenToAll: a relay for everybody that the world can reach is not started
+// without a word.
+func TestOpenToAll(t *testing.T) {
+	for text, want := range map[string]bool{
+		"listen = [\"0.0.0.0:25\"]\noutgoing_smtp = [\"192.0.2.1\"]":                                  true,
+		"listen = [\"[2001:db8::1]:25\"]\noutgoing_smtp = [\"192.0.2.1\"]":                            true,
+		"listen = [\":25\"]\noutgoing_smtp = [\"192.0.2.1\"]\n[[domain]]\nname=\"a.example\"":         true,
+		"listen = [\"127.0.0.1:25\", \"10.0.0.1:25\"]\noutgoing_smtp = [\"192.0.2.1\"]":               false,
+		"listen = [\"0.0.0.0:25\"]\noutgoing_smtp = [\"192.0.2.1\"]\nrelay_domains = [\"a.example\"]": false,
+	} {
+		c, err := load(t, ".toml", text)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got := strings.Contains(strings.Join(c.Warnings, "\n"), "mail for every domain is relayed"); got != want {
+			t.Errorf("%q: warnings %q", text, c.Warnings)
+		}
+	}
+}
+
+// TestPinsUnderTheGlobalPolicy: relay.tls = "verify" is enough for tls_pin.
+func TestPinsUnderTheGlobalPolicy(t *testing.T) {
+	c, err := load(t, ".toml", "[relay]\ntls = \"verify\"\n[[domain]]\nname = \"a.example\"\ndestinations = [\"192.0.2.1\"]\ntls_pin = [\""+strings.Repeat("5e", 32)+"\"]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	force, _, err := prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := force.route("x@a.example"); r.TLS != "verify" || len(r.Pins) != 1 {
+		t.Errorf("route %+v", r)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -17,8 +18,12 @@ import (
 func newDomains(c *Config) (t *domain.Table, warnings []error, err error) {
 	var configs []domain.Config
 	for _, s := range c.ByDomain {
+		mode := s.TLS
+		if len(s.Pins) > 0 {
+			mode = cmp.Or(mode, c.RelayTLS) // check saw that it is verify
+		}
 		d := domain.Config{
-			Name: s.Name, Queue: s.Queue, Destinations: s.Destinations, TLS: s.TLS, Pins: s.Pins, Lifetime: s.Lifetime,
+			Name: s.Name, Queue: s.Queue, Destinations: s.Destinations, TLS: mode, Pins: s.Pins, Lifetime: s.Lifetime,
 			Concurrency: s.Concurrency, ETRNFrom: s.ETRNFrom, Verify: s.Verify, Unverified: s.Unverified,
 		}
 		if s.Source != "" {
@@ -59,16 +64,37 @@ func (c *Config) ours() []string {
 	return names
 }
 
-// route says where mail for a recipient goes, as it is configured now. Mail for
-// our own postmaster, where nobody's domain is that of our name, goes into the
-// Maildir: any server would send it back here.
+// route says where mail for a recipient goes, as it is configured now:
+//
+//  1. To the destinations of its domain.
+//  2. Where its domain is served without destinations, and where everybody's
+//     is: to outgoing_smtp, or into the Maildir.
+//  3. Mail for our own postmaster into the Maildir: any server would send it
+//     back here.
+//  4. What was taken while its domain was served waits. The domain may be gone
+//     by a slip of the hand, and its mail must not go astray for that.
 func (f *inForce) route(recipient string) relay.Route {
 	d, ok := f.domains.Find(recipient)
 	switch {
 	case ok && d.Own():
 		return f.config.routeOf(d)
-	case f.policy.IsPostmaster(recipient) && !f.policy.Serves(recipient):
+	case f.policy.Serves(recipient):
+		return f.config.globalRoute()
+	case f.policy.IsPostmaster(recipient):
 		return relay.Route{}
+	}
+	return relay.Route{Closed: "this domain is not served any more"}
+}
+
+// noticeRoute says where what we tell a sender goes: to outgoing_smtp, if the
+// sender is nobody's customer. Without a server it waits, where everybody can
+// see it, unless all mail goes into the Maildir.
+func (f *inForce) noticeRoute(sender string) relay.Route {
+	if d, ok := f.domains.Find(sender); ok && d.Own() {
+		return f.config.routeOf(d)
+	}
+	if len(f.config.Outgoing) == 0 && len(f.config.ours()) > 0 {
+		return relay.Route{Closed: "no server for notifications is configured (outgoing_smtp)"}
 	}
 	return f.config.globalRoute()
 }
@@ -101,16 +127,33 @@ func (f *inForce) width(lane string) int {
 	return f.config.Concurrency
 }
 
-// vanished are the domains with destinations that next no longer has: mail that
-// still waits for them goes where everybody else's does.
+// vanished are the domains with destinations that next no longer has.
 func (f *inForce) vanished(next *inForce) []string {
 	var names []string
 	for _, d := range f.domains.All() {
-		if again, ok := next.domains.Find(strings.TrimPrefix(d.Name, ".")); d.Own() && (!ok || !again.Own()) {
+		if again, ok := exact(next.domains, d.Name); d.Own() && (!ok || !again.Own()) {
 			names = append(names, d.Name)
 		}
 	}
 	return names
+}
+
+// exact is the domain, or the tree, of just this name.
+func exact(t *domain.Table, name string) (domain.Domain, bool) {
+	bare, tree := strings.CutPrefix(name, ".")
+	folded, ok := domain.Fold(bare)
+	if !ok {
+		return domain.Domain{}, false
+	}
+	if tree {
+		folded = "." + folded
+	}
+	for _, d := range t.All() {
+		if d.Name == folded {
+			return d, true
+		}
+	}
+	return domain.Domain{}, false
 }
 
 // moved are the lanes whose mail goes elsewhere, or otherwise, with next.
@@ -120,9 +163,20 @@ func (f *inForce) moved(next *inForce) []string {
 		lanes = append(lanes, "")
 	}
 	for _, d := range next.domains.All() {
-		if before, ok := f.domains.Queue(d.Queue); d.Own() && ok && !slices.Contains(lanes, d.Queue) &&
-			!reflect.DeepEqual(f.config.routeOf(before), next.config.routeOf(d)) {
+		before, ok := f.domains.Queue(d.Queue)
+		if d.Own() && !slices.Contains(lanes, d.Queue) && !(ok && reflect.DeepEqual(f.config.routeOf(before), next.config.routeOf(d))) {
 			lanes = append(lanes, d.Queue)
+		}
+	}
+	return lanes
+}
+
+// lanes says which lane each domain has.
+func (f *inForce) lanes() map[string]string {
+	lanes := map[string]string{}
+	for _, d := range f.domains.All() {
+		if d.Own() {
+			lanes[d.Name] = d.Queue
 		}
 	}
 	return lanes

@@ -58,7 +58,7 @@ func (s *service) reload(g *global, flags overrides) {
 				s.log.Warn("these settings take effect at the next start", "settings", strings.Join(fixed, " "))
 			}
 			if gone := s.now.Load().vanished(next); len(gone) > 0 {
-				s.log.Warn("these domains have no destinations any more; mail that waits for them goes the way of all other mail", "domains", strings.Join(gone, " "))
+				s.log.Warn("these domains have no destinations any more; mail that waits for them goes the way of other mail, or waits on if they are not served at all", "domains", strings.Join(gone, " "))
 			}
 			old := s.now.Swap(next)
 			s.judge.Swap(next.plan)
@@ -72,9 +72,15 @@ func (s *service) reload(g *global, flags overrides) {
 
 // follow lets mail that waits follow a change of destinations, at once.
 func (s *service) follow(old, next *inForce) {
+	lanes := old.moved(next)
+	if len(lanes) == 0 && reflect.DeepEqual(old.lanes(), next.lanes()) {
+		return
+	}
 	s.background.Go(func() {
+		s.following.Lock() // one at a time
+		defer s.following.Unlock()
 		n, err := s.queue.Relane(s.ctx)
-		for _, lane := range old.moved(next) {
+		for _, lane := range lanes {
 			if err == nil {
 				_, err = s.queue.Flush(queue.Filter{Lane: &lane})
 			}

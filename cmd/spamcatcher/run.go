@@ -75,6 +75,7 @@ type service struct {
 
 	ctx        context.Context // ends when the service goes down
 	background sync.WaitGroup  // what a reload leaves to be done
+	following  sync.Mutex      // of follow
 }
 
 // A step of the way down. Each has the same time at most.
@@ -238,7 +239,6 @@ func (s *service) openQueue(c *Config) (err error) {
 		s.background.Wait()
 		return s.queue.Close()
 	})
-	s.follow(s.now.Load(), s.now.Load()) // the configuration may have changed while the program did not run
 	return nil
 }
 

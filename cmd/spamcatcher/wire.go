@@ -136,6 +136,7 @@ func (s *service) newRelay(hold func(id, reason string)) (*relay.Relay, error) {
 	return relay.New(relay.Config{
 		Hostname: c.Hostname,
 		Route:    func(recipient string) relay.Route { return s.now.Load().route(recipient) },
+		Notices:  func(sender string) relay.Route { return s.now.Load().noticeRoute(sender) },
 		Local:    maildir,
 		MaxIdle:  c.Workers,
 		Listen:   s.listening,

@@ -58,9 +58,13 @@ func (r *Relay) open(ctx context.Context, s *server) (*conn, *fault) {
 	}()
 	s.mu.Lock()
 	s.calls++
-	hurry := s.pause != 0
+	// A server that was dead is not waited for as long as RFC 5321 section 4.5.3.2 allows; but now and then it is, since one that
+	// is only slow would never be found alive otherwise.
+	hurry := s.pause != 0 && time.Since(s.patient) < patience
 	if hurry {
 		limit = min(limit, 5*time.Second)
+	} else {
+		s.patient = time.Now()
 	}
 	s.mu.Unlock()
 	d := net.Dialer{Timeout: limit, KeepAlive: -1}
@@ -160,6 +164,7 @@ func (c *conn) transact(env *envelope, to []*target) *fault {
 	})
 	if f != nil {
 		f.early = true
+		env.answered = env.answered || f.policy
 		return f
 	}
 	if refused != nil {
@@ -380,7 +385,9 @@ func goodbye(rep reply) *fault {
 	if rep.code != 421 {
 		return nil
 	}
-	return &fault{reply: rep.String(), down: true}
+	// RFC 3463 section 3.8: X.7 is about what was asked for, and not about the server's health.
+	policy := strings.HasPrefix(rep.enhanced(), "4.7.")
+	return &fault{reply: rep.String(), down: !policy, policy: policy}
 }
 
 func (c *conn) nonsense(what string) *fault {

@@ -16,16 +16,17 @@ import (
 // endGrace is how long the reply to the final dot is waited for after the attempt's context ended: without it every shutdown
 // would make duplicates. quitTime bounds the goodbye.
 const (
-	endGrace = 5 * time.Second
+	endGrace = 3 * time.Second
 	quitTime = time.Second
 	blockLen = 48 << 10
 )
 
 // A fault is why a connection is of no more use.
 type fault struct {
-	reply string // for the queue, e.g. "451 4.4.2 connection lost"
-	down  bool   // the server is out of service
-	early bool   // nothing of a message was sent
+	reply  string // for the queue, e.g. "451 4.4.2 connection lost"
+	down   bool   // the server is out of service
+	early  bool   // nothing of a message was sent
+	policy bool   // a 421 that is about the message, or about us
 }
 
 // A conn is a connection to a server. It is used by one goroutine at a time.

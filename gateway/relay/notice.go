@@ -13,6 +13,9 @@ import (
 	"spamcatcher/queue"
 )
 
+// noticeOf is the note of a notification: the item that it is about. No message from outside has it.
+const noticeOf = "bounce"
+
 // Notify returns the function that writes the notification about recipients that failed for good, or that were not reached yet
 // (RFC 3464 in RFC 6522's multipart/report). It goes from the null sender to the item's sender, and is sent in the name of hostname,
 // which must be ours.
@@ -49,7 +52,7 @@ func Notify(hostname string) func(queue.Notice) (queue.Draft, bool) {
 		if n.header = headerOf(about.Body); len(n.header) == 0 {
 			n.header = headerOfNote(it.Note, n.utf8)
 		}
-		note := map[string]string{"subject": n.subject(), "bounce": it.ID}
+		note := map[string]string{"subject": n.subject(), noticeOf: it.ID}
 		return queue.Draft{ID: n.id, Recipients: []string{it.Sender}, Body: [][]byte{n.bytes()}, UTF8: n.utf8, EightBit: n.utf8, Note: note}, true
 	}
 }

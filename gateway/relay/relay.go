@@ -59,6 +59,7 @@ type Timeouts struct {
 type Config struct {
 	Hostname   string                       // our name in EHLO; needed
 	Route      func(recipient string) Route // asked at every attempt, by many goroutines at once; needed
+	Notices    func(recipient string) Route // the same for notifications of ours (Route)
 	Local      queue.Deliverer              // delivers what has a route without servers (nobody: it is deferred)
 	TLSConfig  *tls.Config                  // roots for TLSVerify and client certificates (the system's roots, none); never changed
 	Timeouts   Timeouts                     //
@@ -183,7 +184,11 @@ func (r *Relay) Deliver(ctx context.Context, it *queue.Item, body io.ReadSeeker)
 	pending := it.Pending()
 	results := make([]queue.Result, len(pending))
 	env := &envelope{item: it}
-	for _, g := range r.groups(pending, results) {
+	for _, g := range r.groups(it, pending, results) {
+		if g.route.Closed != "" {
+			g.closed()
+			continue
+		}
 		if len(g.route.Servers) == 0 {
 			r.local(ctx, it, g, body)
 			continue
@@ -202,7 +207,7 @@ func (e *envelope) address(g *group) {
 	for i, p := range g.to {
 		path, international, err := smtpPath(p.Address)
 		if err != nil {
-			g.results[i].State, g.results[i].Reply = queue.Failed, "553 5.1.3 bad recipient address syntax"
+			g.results[i].State, g.results[i].Reply, g.results[i].Silent = queue.Failed, "553 5.1.3 bad recipient address syntax", true
 			continue
 		}
 		e.open = append(e.open, &target{path: path, international: international, result: g.results[i]})
@@ -215,6 +220,9 @@ func (r *Relay) ready(env *envelope, body io.ReadSeeker) bool {
 		env.unfit = r.inspect(env, body)
 	}
 	if env.unfit != "" {
+		for _, t := range env.open {
+			t.result.Silent = true
+		}
 		settleAll(env.open, "", queue.Deferred, env.unfit)
 		return false
 	}
@@ -259,7 +267,7 @@ func (r *Relay) walk(ctx context.Context, g *group, env *envelope) {
 		}
 	}
 	for _, t := range env.open {
-		t.result.Down = !env.answered && !ended
+		t.result.Down, t.result.Silent = !env.answered && !ended, !env.answered && ended
 		t.settle(t.result.Server, queue.Deferred, last)
 	}
 }

@@ -15,6 +15,8 @@ type Route struct {
 	Servers []string   // "host[:port]", port 25 if none, asked in turn; one named twice gets two shares; none = Config.Local delivers
 	TLS     TLSMode    // (TLSMay)
 	Source  netip.Addr // local address to leave from (the kernel's choice)
+	// Closed says why nothing can be sent now, by configuration: its recipients are deferred, and nobody is asked. "": it can.
+	Closed string
 	// Pins are SHA-256 digests, in hex, of a server's certificate (DER) or of its public key (SubjectPublicKeyInfo). With TLSVerify a
 	// server must then show one of them, and neither name, nor issuer, nor dates count; the other modes do not look at them.
 	Pins []string
@@ -37,6 +39,9 @@ func (r Route) identity() string {
 		b.WriteByte('\n')
 		b.WriteString(p)
 	}
+	if r.Closed != "" {
+		b.WriteString("\nclosed " + r.Closed)
+	}
 	return b.String()
 }
 
@@ -49,12 +54,12 @@ type group struct {
 }
 
 // groups asks for the route of each recipient and puts those with the same one together, in the order of their first recipients.
-func (r *Relay) groups(pending []queue.Recipient, results []queue.Result) []*group {
+func (r *Relay) groups(it *queue.Item, pending []queue.Recipient, results []queue.Result) []*group {
 	var all []*group
 	known := map[string]*group{}
 	for i, p := range pending {
 		results[i] = queue.Result{Recipient: p.Address, State: queue.Deferred}
-		route := r.cfg.Route(p.Address)
+		route := r.routeOf(it, p.Address)
 		// Domains may share a lane and have different servers, so the name alone does not make two routes the same.
 		id := route.identity()
 		g := known[id]
@@ -68,7 +73,22 @@ func (r *Relay) groups(pending []queue.Recipient, results []queue.Result) []*gro
 	return all
 }
 
+// routeOf asks for the route of one recipient of an item.
+func (r *Relay) routeOf(it *queue.Item, recipient string) Route {
+	if r.cfg.Notices != nil && it.Sender == "" && it.Note[noticeOf] != "" {
+		return r.cfg.Notices(recipient)
+	}
+	return r.cfg.Route(recipient)
+}
+
 const noServer = "451 4.3.5 no server to deliver to is configured"
+
+// closed defers the recipients of a route that is closed.
+func (g *group) closed() {
+	for _, res := range g.results {
+		res.Reply, res.Silent = "451 4.3.5 "+printable(g.route.Closed), true
+	}
+}
 
 // local delivers to the recipients of a route without servers.
 func (r *Relay) local(ctx context.Context, it *queue.Item, g *group, body io.ReadSeeker) {

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// patience is how often a server that was found dead is waited for at full length all the same.
+const patience = 30 * time.Minute
+
 // How long a server that was found dead is asked last. RFC 5321 section 4.5.4.1: a client should keep a list of hosts it
 // cannot reach, so that it need not try each of them for each message.
 const (
@@ -83,6 +86,7 @@ type server struct {
 	calls      int           // connections being made: no greeting and EHLO reply yet
 	plainUntil time.Time     // its TLS handshake failed: with TLSMay no STARTTLS until then
 	silent     time.Time     // no callout until then: the last one had no answer
+	patient    time.Time     // when it was waited for at full length last
 	gone       bool          // it was forgotten: keeps no connections
 }
 
