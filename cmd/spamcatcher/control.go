@@ -84,12 +84,13 @@ func tryStore(c *Config) (store, error) {
 
 // queueAtRest is the queue's configuration for a command while no gateway runs.
 func (c *Config) queueAtRest() queue.Config {
-	// Without a table, mail is put where it belongs by the next run.
-	domains, _, err := newDomains(c)
-	if err != nil {
-		domains = nil
+	q := queue.Config{Dir: c.queueDir(), MinFree: c.MinFree, Lifetime: c.Lifetime}
+	// Without domains, mail stays in the lanes that it is in: a command may have
+	// been given the state directory only.
+	if domains, _, err := newDomains(c); err == nil && len(domains.All()) > 0 {
+		q.Lane = domains.Lane
 	}
-	return queue.Config{Dir: c.queueDir(), MinFree: c.MinFree, Lifetime: c.Lifetime, Lane: domains.Lane}
+	return q
 }
 
 // serveControl answers the commands on the socket until ctx ends.

@@ -46,9 +46,6 @@ func queueAct(g *global, verb, short, done string, matters queue.Filter, act fun
 		Use:   verb + " {ID... | OPTIONS}",
 		Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			if f.Held && f.Lane != nil {
-				return usageError{errors.New("--destination: held mail waits for none; --domain chooses it")}
-			}
 			chosen := all || f != matters
 			if chosen == (len(args) > 0) {
 				return usageError{fmt.Errorf("%s needs either the ids of messages, or options that choose some (--all for all)", c.CommandPath())}

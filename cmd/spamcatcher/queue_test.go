@@ -59,6 +59,7 @@ func TestQueueByFilter(t *testing.T) {
 	says("0 in the queue", "list", "--sender", "<>")
 	says("3 held", "hold", "--domain", "two.example", "--reason", "looked at")
 	says("3 in the queue", "list", "--held")
+	says("3 in the queue", "list", "--held", "--destination", "two.example")
 	says("3 due now", "flush")
 	says("3 deleted", "delete", "--domain", "one.example")
 	says("3 released", "release", "--all")
@@ -171,4 +172,22 @@ func TestCheckAndRebuild(t *testing.T) {
 		t.Errorf("check after a flipped bit: %s", out)
 	}
 	t.Log(out)
+}
+
+// TestQueueWithoutTheConfiguration: a command that knows the state directory
+// only leaves waiting mail where it is.
+func TestQueueWithoutTheConfiguration(t *testing.T) {
+	p, config := waiting(t, closedPort(t), 1)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if out, _, code := cli(t, "", "queue", "list", "--state", p.state); code != 0 || !strings.Contains(out, "2 in the queue") {
+		t.Errorf("code %d\n%s", code, out)
+	}
+	if out := queueSays(t, p, config, 0, "list", "--destination", "two.example"); !strings.Contains(out, "1 in the queue") {
+		t.Errorf("after a command without the configuration:\n%s", out)
+	}
+	if out, _, code := cli(t, "", "queue", "list", "--state", p.state, "--destination", "two.example"); code != 0 || !strings.Contains(out, "1 in the queue") {
+		t.Errorf("the lane is gone: code %d\n%s", code, out)
+	}
 }

@@ -34,7 +34,7 @@ var settings = slices.Concat([]setting[Config]{
 	text("relay.source", "local address that deliveries leave from", nil, func(c *Config) *string { return &c.Source }, checkAddress),
 	size("limits.message", "bytes of the largest message", 50<<20, func(c *Config) *int64 { return &c.MaxMessage }, 64<<10, 1<<30).fix(),
 	size("limits.memory", "bytes of messages in memory at one time (default: an eighth of the memory, 64 to 512 MiB)", messageMemory(memoryHere()), func(c *Config) *int64 { return &c.Memory }, 1<<20, 1<<40).fix(),
-	number("limits.recipients", "recipients of one message", 1000, func(c *Config) *int { return &c.MaxRecipients }, 100, 100000).fix(),
+	number("limits.recipients", "recipients of one message; beyond 5,000, or 192 KiB of addresses, the client is told to send the rest later", 1000, func(c *Config) *int { return &c.MaxRecipients }, 100, 100000).fix(),
 	number("limits.sessions", "SMTP sessions at one time", 1000, func(c *Config) *int { return &c.MaxSessions }, 1, 100000).fix(),
 	number("limits.sessions_per_client", "SMTP sessions of one client at one time (an IPv4 address or an IPv6 /64; this machine may have any number)", 50, func(c *Config) *int { return &c.MaxSessionsPerClient }, 1, 100000).fix(),
 	duration("limits.greet_delay", "seconds to listen for clients that talk before the greeting; 0: not at all", 0, time.Second, func(c *Config) *time.Duration { return &c.GreetDelay }, 0, time.Minute).fix(),
