@@ -91,6 +91,9 @@ func appendItem(b []byte, it *Item) []byte {
 		}
 		b = appendBool(b, a.Down)
 	}
+	if it.of == "" {
+		return b
+	}
 	return appendString(b, it.of)
 }
 
@@ -196,7 +199,9 @@ func decodeItem(b []byte) (*Item, error) {
 					Delivered: int(r.uvarint()), Deferred: int(r.uvarint()), Failed: int(r.uvarint()), Down: r.byte() != 0}
 			}
 		}
-		it.of = r.string()
+		if len(r.b) > 0 {
+			it.of = r.string()
+		}
 	}
 	if r.bad || len(r.b) != 0 || checkID(it.ID) != nil {
 		return nil, errCodec

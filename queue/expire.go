@@ -135,11 +135,13 @@ func (q *Queue) findLate(l *lane, from string, now, first time.Time) (some []lat
 				return err
 			}
 			at := d.deadline(q.cfg.Warn)
-			if at.After(now) && !d.mixed {
+			if at.After(now) {
 				if first.IsZero() || at.Before(first) {
 					first = at
 				}
-				continue
+				if !d.mixed {
+					continue
+				}
 			}
 			key := it.Item().KeyCopy(nil)
 			_, _, id, ok := parseDueKey(key)

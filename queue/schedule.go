@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,10 +31,10 @@ type job struct {
 	id      string
 	due     string // the key under which it was found
 	lane    *lane
-	suspect bool  // the process died in its last attempt
-	probe   bool  // begun in a lane that was down
-	news    int   // of the lane, when it began
-	again   *lane // in which it is due again, under another key
+	suspect bool    // the process died in its last attempt
+	probe   bool    // begun in a lane that was down
+	news    int     // of the lane, when it began
+	again   []*lane // in which it is due again, under another key
 }
 
 // scheduler decides which item is attempted next. It knows at most a few items for each worker; the others wait in the
@@ -217,7 +218,7 @@ func (s *scheduler) offer(it *Item) {
 			s.alarm(l, now)
 		}
 	} else if j := s.active[it.ID]; j != nil {
-		j.again = l
+		j.dueIn(l)
 	} else if !s.take(l, key, it.ID, d.suspect, now) {
 		l.more = true // it is found in the index when there is room
 		s.enqueue(l)
@@ -305,9 +306,9 @@ func (s *scheduler) forget(j *job) {
 		}
 		s.passed = nil
 	}
-	if j.again != nil {
-		j.again.more = true
-		s.enqueue(j.again)
+	for _, l := range j.again {
+		l.more = true
+		s.enqueue(l)
 	}
 	if len(s.active)-s.trials < s.width() {
 		s.unblock()
@@ -327,7 +328,7 @@ func (s *scheduler) unblock() {
 func (s *scheduler) retake(j *job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j.again = j.lane
+	j.dueIn(j.lane)
 }
 
 // run gives j a worker.
@@ -406,4 +407,11 @@ func (s *scheduler) start(ctx context.Context) time.Duration {
 		pause = min(pause, max(0, next.Sub(now)))
 	}
 	return pause
+}
+
+// dueIn notes that j is due in a lane when its attempt has ended. There may be several: lanes change while it is under way.
+func (j *job) dueIn(l *lane) {
+	if !slices.Contains(j.again, l) {
+		j.again = append(j.again, l)
+	}
 }

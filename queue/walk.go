@@ -200,7 +200,7 @@ func (w *walk) from(txn *badger.Txn, low string) error {
 		switch j := s.active[id]; {
 		case j != nil && j.due == key:
 		case j != nil:
-			j.again = w.lane
+			j.dueIn(w.lane)
 		case d.suspect && s.suspects > 0:
 			if len(s.passed) == 0 || s.passed[len(s.passed)-1] != w.lane {
 				s.passed = append(s.passed, w.lane)
