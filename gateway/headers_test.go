@@ -307,7 +307,11 @@ func FuzzStrip(f *testing.F) {
 				t.Fatalf("%q: composed %q", s, out)
 			}
 			n := bytes.Count(out, []byte(subjectTag)) - bytes.Count(clean, []byte(subjectTag))
-			if want := max(1, len(again.subjects)); tag && n != want {
+			want := max(1, len(again.subjects))
+			if again.late { // a subject of ours besides, before what some readers take for the end of the header
+				want++
+			}
+			if tag && n != want {
 				t.Fatalf("%q: %d tags added, want %d: %q", s, n, want, bare)
 			}
 			end, err := readHeader(out, host, 1<<21, 20_000)
