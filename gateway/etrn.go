@@ -26,7 +26,7 @@ import (
 //  2. Who may not ask for any of the node's mail is answered 459, whether the
 //     node is somebody else's or nobody's. Only the address and a certificate
 //     that was shown on this connection count.
-//  3. While the same node's mail is being made due, the answer is 250.
+//  3. While the same mail is being made due, the answer is 250.
 //  4. Who had the same mail made due a moment ago, or has much of it made due
 //     already, is answered 458.
 //  5. The mail is made due, and the answer says how much it is: 251 none, 253
@@ -38,7 +38,7 @@ import (
 // there are some.
 const maxCounted = 10_000
 
-// releaseTime bounds how long a client waits for its mail to be made due.
+// releaseTime is how long making mail due may take, for a Release that heeds it.
 const releaseTime = 2 * time.Minute
 
 // answerETRN answers one ETRN. It is wire's hook.
@@ -141,7 +141,7 @@ const (
 	maxAtOnce     = 4
 )
 
-// releases are what ETRN has set off. No node is released twice at the same
+// releases are what ETRN has set off. No mail is released twice at the same
 // time, nor again for the same client before a pause is over.
 type releases struct {
 	ctx     context.Context
@@ -150,7 +150,7 @@ type releases struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	running map[domain.Node]struct{}
+	running map[string]struct{} // by what is released
 	atOnce  map[netip.Prefix]int
 	last    map[asked]time.Time
 }
@@ -165,7 +165,7 @@ func newReleases(ctx context.Context, release func(context.Context, string, stri
 	if pause == 0 {
 		pause = 30 * time.Second
 	}
-	return &releases{ctx: ctx, release: release, pause: pause, now: now, running: map[domain.Node]struct{}{}, atOnce: map[netip.Prefix]int{}, last: map[asked]time.Time{}}
+	return &releases{ctx: ctx, release: release, pause: pause, now: now, running: map[string]struct{}{}, atOnce: map[netip.Prefix]int{}, last: map[asked]time.Time{}}
 }
 
 // start makes a node's mail due and returns how many messages it is.
@@ -175,7 +175,8 @@ func (r *releases) start(node domain.Node, client netip.Addr, parts []domain.Rel
 		bits = 64
 	}
 	network, _ := client.Unmap().WithZone("").Prefix(bits)
-	if err := r.begin(node, network); err != nil {
+	what := fmt.Sprint(node, parts)
+	if err := r.begin(what, node, network); err != nil {
 		return 0, err
 	}
 	done := false
@@ -183,7 +184,7 @@ func (r *releases) start(node domain.Node, client netip.Addr, parts []domain.Rel
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
-		r.end(asked{node, network}, done)
+		r.end(what, asked{node, network}, done)
 	}()
 	ctx, cancel := context.WithTimeout(r.ctx, releaseTime)
 	defer cancel()
@@ -197,26 +198,26 @@ func (r *releases) start(node domain.Node, client netip.Addr, parts []domain.Rel
 	return count, nil
 }
 
-func (r *releases) begin(node domain.Node, client netip.Prefix) error {
+func (r *releases) begin(what string, node domain.Node, client netip.Prefix) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.running[node]; ok {
+	if _, ok := r.running[what]; ok {
 		return errUnderWay
 	}
 	if at, ok := r.last[asked{node, client}]; ok && r.now().Sub(at) < r.pause || r.atOnce[client] >= maxAtOnce {
 		return errTooSoon
 	}
-	r.running[node] = struct{}{}
+	r.running[what] = struct{}{}
 	r.atOnce[client]++
 	return nil
 }
 
 // end takes note of a release that has ended. One that failed may be asked for
 // again at once.
-func (r *releases) end(a asked, done bool) {
+func (r *releases) end(what string, a asked, done bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.running, a.node)
+	delete(r.running, what)
 	if r.atOnce[a.client]--; r.atOnce[a.client] == 0 {
 		delete(r.atOnce, a.client)
 	}

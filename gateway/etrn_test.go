@@ -402,3 +402,33 @@ func TestETRNMemory(t *testing.T) {
 		t.Errorf("asked again: %v", err)
 	}
 }
+
+// TestReleasesBesideEachOther: of two clients who may ask for different mail of
+// one node, neither is told that the other's release is its own.
+func TestReleasesBesideEachOther(t *testing.T) {
+	begun, goOn := make(chan bool), make(chan bool)
+	r := newReleases(t.Context(), func(_ context.Context, queue, domain string) (int, error) {
+		if domain == "a.example" {
+			begun <- true
+			<-goOn
+		}
+		return 1, nil
+	}, -1, time.Now)
+	node, client := domain.Node{Queue: "two"}, func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, n}) }
+	first := make(chan error)
+	go func() {
+		_, err := r.start(node, client(1), []domain.Release{{Queue: "two", Domain: "a.example"}})
+		first <- err
+	}()
+	<-begun
+	if n, err := r.start(node, client(2), []domain.Release{{Queue: "two", Domain: "b.example"}}); n != 1 || err != nil {
+		t.Errorf("other mail: %d, %v", n, err)
+	}
+	if _, err := r.start(node, client(3), []domain.Release{{Queue: "two", Domain: "a.example"}}); !errors.Is(err, errUnderWay) {
+		t.Errorf("the same mail: %v", err)
+	}
+	goOn <- true
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
