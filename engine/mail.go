@@ -16,7 +16,12 @@ type Mail struct {
 	Session  Session
 	Envelope Envelope
 	Auth     Auth
-	Message  *message.Message
+	// Found is what the session found out before the message came: by which
+	// tests of connection and envelope the client did not pass.
+	Found   []Hit
+	Message *message.Message
+	// Answers keeps what checks are told by the network; nil keeps nothing.
+	Answers *Answers
 }
 
 // A Session is what the connection told. Its zero value means that the mail
@@ -38,14 +43,52 @@ type Envelope struct {
 }
 
 // Auth holds results of sender authentication in the words of RFC 8601
-// section 2.7; "" means not evaluated.
+// section 2.7; "" means not evaluated. Domains are in lower case, with A-labels,
+// and without a final dot.
 type Auth struct {
 	SPF, DKIM, DMARC, ARC string
+	// IPRev is the result of the iprev method, RFC 8601 section 2.7.3: whether
+	// the client's host name is confirmed by its address.
+	IPRev string
+
+	// SPFDomain is the domain that SPF was evaluated for, and SPFHello says that
+	// it was the name in HELO or EHLO, not the envelope sender's.
+	SPFDomain string
+	SPFHello  bool
+	// Signatures are the DKIM signatures that were looked at, in the order of the
+	// header.
+	Signatures []Signature
+
+	// From is the Author Domain of RFC 9989 section 3.2.2, "" when there is not
+	// exactly one, and Organization the Organizational Domain that it belongs to.
+	From, Organization string
+	// Policy is what the owner of From asks for mail that fails DMARC: "none",
+	// "quarantine" or "reject"; "" when no record was found.
+	Policy string
+	// Aligned says that a domain aligned with From passed SPF or DKIM, whether it
+	// has a DMARC record or not.
+	Aligned bool
+
+	// Sealer is the domain of the newest ARC set, and Chain the number of sets.
+	Sealer string
+	Chain  int
 }
 
-// Tell sets one fact of session or envelope, written as text: "client"
-// (address), "helo", "ptr", "from", "to" (one recipient more) or "time" (RFC
-// 3339). It serves whoever builds a mail from a file: test cases and samples.
+// A Signature is what became of one DKIM signature.
+type Signature struct {
+	Domain, Selector string // d= and s=
+	Result           string // RFC 8601 section 2.7.1
+	Reason           string // why it did not pass; not for the outside
+	Aligned          bool   // with Auth.From
+	Partial          bool   // l= leaves a part of the body unsigned
+	Testing          bool   // the key says t=y
+}
+
+// Tell sets one fact, written as text: "client" (address), "helo", "ptr",
+// "from", "to" (one recipient more) or "time" (RFC 3339) of session and
+// envelope; "spf", "dkim", "dmarc" (result and policy), "arc" or "iprev";
+// "found" (symbol and detail); or "answer" (question => answer), after which
+// nothing else is answered. It serves whoever builds a mail from a file: test cases and samples.
 func (m *Mail) Tell(fact, value string) (err error) {
 	value = strings.TrimSpace(value)
 	switch fact {
@@ -63,8 +106,28 @@ func (m *Mail) Tell(fact, value string) (err error) {
 		m.Envelope.To = append(m.Envelope.To, strings.Trim(value, "<>"))
 	case "time":
 		m.Session.Time, err = time.Parse(time.RFC3339, value)
+	case "spf":
+		m.Auth.SPF = value
+	case "dkim":
+		m.Auth.DKIM = value
+	case "dmarc": // the result, and the domain's policy
+		m.Auth.DMARC, m.Auth.Policy, _ = strings.Cut(value, " ")
+	case "arc":
+		m.Auth.ARC = value
+	case "iprev":
+		m.Auth.IPRev = value
+	case "found": // a symbol, and its detail
+		h := Hit{}
+		h.Symbol, h.Detail, _ = strings.Cut(value, " ")
+		m.Found = append(m.Found, h)
+	case "answer": // a question => what the network said to it
+		question, answer, _ := strings.Cut(value, "=>")
+		if m.Answers == nil {
+			m.Answers = Replay(map[string]string{})
+		}
+		m.Answers.said[strings.TrimSpace(question)] = strings.TrimSpace(answer)
 	default:
-		return fmt.Errorf("unknown fact %q; client, helo, ptr, from, to and time are known", fact)
+		return fmt.Errorf("unknown fact %q; client, helo, ptr, from, to, time, spf, dkim, dmarc, arc, iprev, found and answer are known", fact)
 	}
 	if err != nil {
 		return fmt.Errorf("reading fact %s %q: %w", fact, value, err)

@@ -114,7 +114,7 @@ func resolveAll(ctx context.Context, r lookup.Resolver, c *Config) []error {
 			if err == nil {
 				var host string
 				if host, _, err = net.SplitHostPort(address); err == nil {
-					_, err = r.Addresses(ctx, host)
+					_, err = lookup.Addresses(ctx, r, host)
 				}
 			}
 			if err != nil {

@@ -266,7 +266,7 @@ func (d *domainChecker) domain(ctx context.Context, s Scope) error {
 
 // mx says whether mail for the domain comes here.
 func (d *domainChecker) mx(ctx context.Context, domain string) {
-	hosts, err := d.resolver.MX(ctx, domain)
+	hosts, err := lookup.MailHosts(ctx, d.resolver, domain)
 	switch {
 	case err != nil:
 		d.say(bad, "mx", "%v", err)
@@ -281,7 +281,7 @@ func (d *domainChecker) mx(ctx context.Context, domain string) {
 			d.say(good, "mx", "%s is this machine's name", host)
 			return
 		}
-		addresses, _ := d.resolver.Addresses(ctx, host)
+		addresses, _ := lookup.Addresses(ctx, d.resolver, host)
 		for _, a := range addresses {
 			if here[a.Unmap()] {
 				d.say(good, "mx", "%s (%s) is this machine", host, a)
@@ -303,7 +303,7 @@ func (d *domainChecker) addressesHere(ctx context.Context) map[netip.Addr]bool {
 			}
 		}
 	}
-	if list, err := d.resolver.Addresses(ctx, d.inForce.config.Hostname); err == nil {
+	if list, err := lookup.Addresses(ctx, d.resolver, d.inForce.config.Hostname); err == nil {
 		for _, a := range list {
 			here[a.Unmap()] = true
 		}
@@ -352,7 +352,7 @@ func (d *domainChecker) etrn(ctx context.Context, own domain.Domain) {
 			continue
 		}
 		host, _, _ := net.SplitHostPort(address)
-		list, err := d.resolver.Addresses(ctx, host)
+		list, err := lookup.Addresses(ctx, d.resolver, host)
 		if err != nil {
 			continue // the destination's own finding
 		}

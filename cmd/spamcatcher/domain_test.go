@@ -2,41 +2,15 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"spamcatcher/gateway/lookup/lookuptest"
 	"spamcatcher/gateway/relay/relaytest"
 )
-
-// A zone is a resolver that knows what the test tells it.
-type zone struct {
-	mx        map[string][]string
-	addresses map[string]string
-}
-
-var errNoAnswer = errors.New("no answer")
-
-func (z zone) MX(_ context.Context, domain string) ([]string, error) {
-	hosts, ok := z.mx[domain]
-	if !ok {
-		return nil, errNoAnswer
-	}
-	return hosts, nil
-}
-
-func (z zone) Addresses(_ context.Context, host string) ([]netip.Addr, error) {
-	a, err := netip.ParseAddr(z.addresses[host])
-	if err != nil {
-		return nil, errNoAnswer
-	}
-	return []netip.Addr{a}, nil
-}
 
 // TestDomainCheck: what it finds good and bad about MX, destinations,
 // recipients and ETRN.
@@ -77,12 +51,17 @@ destinations = [%[3]q]
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := zone{
-		mx: map[string][]string{"good.example": {"mx.example.net"}, "all.example": {"other.example", "alias.example"},
-			"demanding.example": {"elsewhere.example"}, "down.example": {}},
-		addresses: map[string]string{"alias.example": "127.0.0.1", "elsewhere.example": "192.0.2.9"},
-	}
-	here.addresses["127.0.0.1"] = "127.0.0.1"
+	here := lookuptest.Zone(t, `
+		good.example.      MX 10 mx.example.net.
+		all.example.       MX 10 other.example.
+		all.example.       MX 20 alias.example.
+		demanding.example. MX 10 elsewhere.example.
+		down.example.      MX 0 .
+		alias.example.     A 127.0.0.1
+		elsewhere.example. A 192.0.2.9
+		mx.example.net.    SERVFAIL
+		other.example.     SERVFAIL
+	`)
 	for i, want := range []struct {
 		failed bool
 		lines  []string
