@@ -27,6 +27,7 @@ func (g given) Client() netip.AddrPort    { return netip.MustParseAddrPort("192.
 func (g given) TLS() *tls.ConnectionState { return nil }
 func (g given) Hello() (string, bool)     { return g.hello, true }
 func (g given) Message() []byte           { return g.raw }
+func (g given) CloseAfterReply()          {}
 
 // FuzzSession takes any message from DATA to the queue. Whatever it is, there
 // is one reply and one log line, and what is in the queue has each of our

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"strings"
 	"unicode"
@@ -60,6 +61,7 @@ func (s *session) logDelivery(d *delivery, err error, r *smtp.SMTPError) {
 	optional("reason", list(d.decision.Reasons, func(s string) string { return s }))
 	optional("virus", clip(d.verdict.Virus))
 	optional("faults", list(d.verdict.Faults, func(f engine.Fault) string { return f.Check + ":" + string(f.Kind) }))
+	optional("skipped", list(d.skipped, func(s string) string { return s }))
 	optional("plan", d.verdict.Plan)
 	if d.forged > 0 {
 		attrs = append(attrs, slog.Int("forged", d.forged))
@@ -67,7 +69,7 @@ func (s *session) logDelivery(d *delivery, err error, r *smtp.SMTPError) {
 	if len(d.queued) > 1 {
 		optional("queued", list(d.queued, func(id string) string { return id }))
 	}
-	attrs = append(attrs, slog.Duration("parse", d.parse), slog.Duration("judge", d.judge), slog.Duration("put", d.put))
+	attrs = append(attrs, slog.Duration("parse", d.parse), slog.Duration("auth", d.auth), slog.Duration("judge", d.judge), slog.Duration("put", d.put))
 	level := slog.LevelInfo
 	if r != nil {
 		attrs = append(attrs, slog.String("reply", status(r)))
@@ -121,6 +123,18 @@ func (s *session) logRecipient(to string, err error) {
 		}
 	}
 	s.log.LogAttrs(context.Background(), level, "recipient", attrs...)
+}
+
+// logRefusal writes the one line of a client that the gate has turned away; the
+// recipient is "" when it did not come to one.
+func (s *Server) logRefusal(client netip.Addr, hello, sender, recipient string, r *policy.Refusal) {
+	attrs := []slog.Attr{slog.String("test", r.Test), slog.String("client", address(client))}
+	for _, a := range []struct{ key, value string }{{"helo", hello}, {"sender", sender}, {"recipient", recipient}} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, clip(a.value)))
+		}
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused", append(attrs, slog.String("reply", status(replyTo(r))), slog.String("cause", clip(r.Cause)))...)
 }
 
 // status is a reply's two codes.

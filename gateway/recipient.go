@@ -32,8 +32,9 @@ const (
 	perRecipient = 40
 )
 
-// Rcpt adds a recipient: mail for its domain must be accepted, and the
-// recipient must exist if that is to be found out. The same recipient given
+// Rcpt adds a recipient: mail for its domain must be accepted, the gate must let
+// the client write to it, and the recipient must exist if that is to be found
+// out. The same recipient given
 // twice gets one copy.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	defer s.guard("RCPT", &err)
@@ -55,6 +56,9 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	lane := domains.Lane(to)
 	if _, ok := s.lanes[lane]; !ok && len(s.lanes) > 0 && (len(s.lanes) >= maxLanes || s.copied(s.size)+s.size > maxCopied) {
 		return replyTo(errCrowd)
+	}
+	if r := s.visit.Rcpt(s.ctx, to); r != nil {
+		return s.turnAway(r, to)
 	}
 	if err := s.exists(domains, to); err != nil {
 		s.logRecipient(to, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"spamcatcher/gateway/policy"
 	"spamcatcher/queue"
 )
 
@@ -43,11 +44,14 @@ func (r *refusal) Error() string { return fmt.Sprintf("refused with score %.1f",
 // text is ever sent. RFC 2034 section 4, RFC 3463: the codes.
 func replyTo(err error) *smtp.SMTPError {
 	var refused *refusal
+	var turned *policy.Refusal
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
 		return refused.reply()
+	case errors.As(err, &turned):
+		return reply(turned.Code, turned.Status[0], turned.Status[1], turned.Status[2], turned.Text)
 	case errors.Is(err, errRelay):
 		return reply(550, 5, 7, 1, "relay not permitted")
 	case errors.Is(err, ErrMailbox):

@@ -20,6 +20,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/wire"
@@ -47,6 +48,16 @@ type Config struct {
 	// Policy returns the policy in force; it is asked for each message, so
 	// that a reload follows. nil: everything but malware is delivered.
 	Policy func() *policy.Policy
+	// Gate returns the gate in force, which tests connection and envelope; a
+	// session keeps the one that it began with. nil, or a nil gate: everybody is
+	// let in.
+	Gate func() *policy.Gate
+	// Auth returns the verifier in force. nil, or a nil verifier: of the sender's
+	// authentication nothing is known but what the gate found out.
+	Auth func() *auth.Verifier
+	// CheckTime bounds what the network may take for one message between the final
+	// dot and the verdict (5 s). Authentication gets at most half of it.
+	CheckTime time.Duration
 	// Domains returns the domains in force: where their mail waits and for how
 	// long, which recipients they have, who may ask for it. Which domains mail
 	// is accepted for is the policy's to say. nil: there are none.
@@ -68,8 +79,8 @@ type Config struct {
 	// random source. nil: there is no mark, and loops are found by Received alone.
 	Mark []byte
 	// Wire configures the connections. Its Hostname and Log are this
-	// config's and its Served is the policy's where it has none; ETRN is
-	// answered here, and its TLS asks for certificates of clients where a domain
+	// config's and its Served is the policy's where it has none; its Refuse is
+	// asked before the gate; ETRN is answered here, and its TLS asks for certificates of clients where a domain
 	// trusts one.
 	Wire   wire.Config
 	Limits message.Limits
@@ -91,6 +102,7 @@ type Stats struct {
 	Refused   uint64 // messages answered with 5xx
 	Deferred  uint64 // messages answered with 4xx
 	Discarded uint64 // messages accepted and dropped for every recipient
+	Turned    uint64 // connections ended by the gate
 	Panics    uint64
 }
 
@@ -100,6 +112,9 @@ type Server struct {
 	judge          Judge
 	queue          Store
 	policy         func() *policy.Policy
+	gate           func() *policy.Gate
+	auth           func() *auth.Verifier
+	checkTime      time.Duration
 	domains        func() *domain.Table
 	verify         func(context.Context, string) error
 	etrn           *releases
@@ -121,7 +136,7 @@ type Server struct {
 	closing   bool
 	listeners []*wire.Listener
 
-	sessions, accepted, refused, deferred, discarded, panics atomic.Uint64
+	sessions, accepted, refused, deferred, discarded, turned, panics atomic.Uint64
 }
 
 // New makes a server. It listens to nothing yet.
@@ -134,6 +149,9 @@ func New(cfg Config) (*Server, error) {
 		judge:          cfg.Judge,
 		queue:          cfg.Queue,
 		policy:         cfg.Policy,
+		gate:           cfg.Gate,
+		auth:           cfg.Auth,
+		checkTime:      cfg.CheckTime,
 		domains:        cfg.Domains,
 		verify:         cfg.Verify,
 		mark:           cfg.Mark,
@@ -184,6 +202,18 @@ func New(cfg Config) (*Server, error) {
 	if len(s.mark) > 0 && len(s.mark) < 16 {
 		return nil, fmt.Errorf("making a gateway: a mark key of %d bytes is too short", len(s.mark))
 	}
+	if s.gate == nil {
+		s.gate = func() *policy.Gate { return nil }
+	}
+	if s.auth == nil {
+		s.auth = func() *auth.Verifier { return nil }
+	}
+	switch {
+	case s.checkTime < 0:
+		return nil, errors.New("making a gateway: the time of checks is negative")
+	case s.checkTime == 0:
+		s.checkTime = engine.DefaultTimeout
+	}
 	if s.domains == nil {
 		s.domains = func() *domain.Table { return nil }
 	}
@@ -197,6 +227,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.wire.TLS = s.askCertificates(s.wire.TLS)
+	s.wire.Refuse = s.greet(s.wire.Refuse)
 	s.smtp = s.newSMTP()
 	return s, nil
 }
@@ -229,7 +260,7 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 		return nil, replyTo(fmt.Errorf("connection is a %T", c.Conn()))
 	}
 	s.sessions.Add(1)
-	return &session{Server: s, conn: conn}, nil
+	return &session{Server: s, conn: conn, visit: s.gate().Visit(conn.Client().Addr())}, nil
 }
 
 // Serve takes connections from a listener until it is closed or the server
@@ -280,7 +311,7 @@ func (s *Server) listen(l net.Listener) (*wire.Listener, error) {
 func (s *Server) Stats() Stats {
 	return Stats{
 		Sessions: s.sessions.Load(), Accepted: s.accepted.Load(), Refused: s.refused.Load(),
-		Deferred: s.deferred.Load(), Discarded: s.discarded.Load(), Panics: s.panics.Load(),
+		Deferred: s.deferred.Load(), Discarded: s.discarded.Load(), Turned: s.turned.Load(), Panics: s.panics.Load(),
 	}
 }
 

@@ -23,13 +23,15 @@ type connection interface {
 	TLS() *tls.ConnectionState
 	Hello() (name string, esmtp bool)
 	Message() []byte
+	CloseAfterReply()
 }
 
 // A session is one client's SMTP session. Its methods are called one at a
 // time.
 type session struct {
 	*Server
-	conn connection
+	conn  connection
+	visit *policy.Visit
 
 	from     string
 	to       []string
@@ -50,6 +52,10 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 		s.size, s.utf8 = opts.Size, opts.UTF8
 		s.eightBit = opts.Body == smtp.Body8BitMIME
 	}
+	hello, _ := s.conn.Hello()
+	if r := s.visit.Mail(s.ctx, hello, s.from); r != nil {
+		return s.turnAway(r, "")
+	}
 	return nil
 }
 
@@ -65,11 +71,14 @@ func (s *session) Data(r io.Reader) (err error) {
 
 // Reset forgets the transaction.
 func (s *session) Reset() {
-	*s = session{Server: s.Server, conn: s.conn}
+	*s = session{Server: s.Server, conn: s.conn, visit: s.visit}
 }
 
 // Logout ends the session.
-func (s *session) Logout() error { return nil }
+func (s *session) Logout() error {
+	s.visit.Close()
+	return nil
+}
 
 // A delivery is one message on its way through the gateway.
 type delivery struct {
@@ -82,8 +91,9 @@ type delivery struct {
 	verdict  engine.Verdict
 	decision policy.Decision
 	queued   []string // ids of the queue's items
+	skipped  []string // tests of connection and envelope that nobody could make, and why
 
-	parse, judge, put time.Duration
+	parse, auth, judge, put time.Duration
 }
 
 // process is one message's way from the final dot to the queue.
@@ -110,10 +120,15 @@ func (s *session) process(d *delivery) error {
 	parsed := s.now()
 	d.parse = parsed.Sub(d.start)
 
-	d.verdict = s.judge.Judge(s.ctx, d.mail)
+	ctx, cancel := context.WithTimeout(s.ctx, s.checkTime)
+	defer cancel()
+	s.identify(ctx, d)
+	identified := s.now()
+	d.auth = identified.Sub(parsed)
+	d.verdict = s.judge.Judge(ctx, d.mail)
 	d.decision = s.policy().Decide(d.mail, d.verdict)
 	judged := s.now()
-	d.judge = judged.Sub(parsed)
+	d.judge = judged.Sub(identified)
 	if d.decision.Refuse {
 		return &refusal{score: d.decision.Score, virus: d.verdict.Virus, id: d.id}
 	}
@@ -142,6 +157,7 @@ func (s *session) mailOf(raw []byte, now time.Time) *engine.Mail {
 		},
 		Envelope: engine.Envelope{Known: true, From: s.from, To: s.to},
 		Message:  message.Parse(raw, s.limits),
+		Answers:  new(engine.Answers),
 	}
 }
 

@@ -51,7 +51,7 @@ func TestMessageGoesThrough(t *testing.T) {
 	if len(lines) != 1 {
 		t.Fatalf("%d log lines: %q", len(lines), lines)
 	}
-	want := fmt.Sprintf(`level=INFO msg=message id=%s client=127.0.0.1 helo=client.example.org sender=a@example.org recipients=u@example.com size=%d score=12.3 symbols=A_SYMBOL:1.50,B_SYMBOL:-0.50 action=deliver plan=plan1 parse=0s judge=0s put=0s`, id, len(testMessage))
+	want := fmt.Sprintf(`level=INFO msg=message id=%s client=127.0.0.1 helo=client.example.org sender=a@example.org recipients=u@example.com size=%d score=12.3 symbols=A_SYMBOL:1.50,B_SYMBOL:-0.50 action=deliver plan=plan1 parse=0s auth=0s judge=0s put=0s`, id, len(testMessage))
 	if !strings.HasSuffix(lines[0], want) {
 		t.Errorf("log line\n%s\nwant\n%s", lines[0], want)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"spamcatcher/engine"
+	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/policy"
 )
 
@@ -124,38 +125,9 @@ func helloName(name string) string {
 	}, name)
 }
 
-// authentication writes what was found out about the sender. RFC 8601 section
-// 2.2; results are section 2.7's words.
+// authentication writes what was found out about the sender.
 func (t trace) authentication(b *fieldWriter) {
-	auth, envelope := t.mail.Auth, t.mail.Envelope.From
-	words := []string{t.host + ";"}
-	add := func(method, result, property string) {
-		if result != "" {
-			words = append(words, method+"="+keyword(result)+property+";")
-		}
-	}
-	mailfrom := ""
-	if i := strings.LastIndexByte(envelope, '@'); i >= 0 {
-		mailfrom = " smtp.mailfrom=" + helloName(envelope[i+1:])
-	} else if t.mail.Session.Hello != "" {
-		mailfrom = " smtp.helo=" + helloName(t.mail.Session.Hello)
-	}
-	headerFrom := ""
-	if m := t.mail.Message; m != nil {
-		if from := m.Header().Addresses("From"); len(from) > 0 && from[0].Domain() != "" {
-			headerFrom = " header.from=" + helloName(from[0].Domain())
-		}
-	}
-	add("spf", auth.SPF, mailfrom)
-	add("dkim", auth.DKIM, "")
-	add("dmarc", auth.DMARC, headerFrom)
-	add("arc", auth.ARC, "")
-	if len(words) == 1 {
-		words = append(words, "none")
-	}
-	last := len(words) - 1
-	words[last] = strings.TrimSuffix(words[last], ";")
-	b.field("Authentication-Results", words...)
+	b.field("Authentication-Results", auth.Results(t.host, t.mail)...)
 }
 
 // maxReported bounds the symbols in one report.
@@ -212,11 +184,6 @@ func atom(text string, n int) string {
 // comment is clean for text inside a comment.
 func comment(text string) string {
 	return replace(text, 100, func(r rune) bool { return ' ' <= r && r <= '~' && r != '(' && r != ')' && r != '\\' })
-}
-
-// keyword is clean for a result word.
-func keyword(text string) string {
-	return replace(text, 20, func(r rune) bool { return 'a' <= r && r <= 'z' })
 }
 
 func replace(text string, n int, good func(rune) bool) string {

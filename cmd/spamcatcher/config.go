@@ -43,6 +43,19 @@ type Config struct {
 	RuleUpdate   time.Duration
 	NetCheck     bool
 
+	DNSServers []string
+	DNSTimeout time.Duration
+
+	PTR, SenderDomain, SPF, Greylist, DNSBL testChoice
+	Trusted                                 []string // networks that are exempt from all tests
+	TestLocal                               bool
+	GreylistDelay, GreylistWindow           time.Duration
+	GreylistKey                             string
+	BuiltinLists                            bool
+	Lists                                   []ListTable
+	ListQueries                             int
+	FingerprintZone                         string
+
 	Certificate, Key string
 	StartTLS         bool
 

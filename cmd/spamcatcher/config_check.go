@@ -30,7 +30,7 @@ code is 0 when run would start with it, also when there are warnings.`,
 			if err != nil {
 				return err
 			}
-			_, warnings, err := prepare(config)
+			_, warnings, err := prepare(config, nil, nil)
 			if err != nil {
 				return err
 			}
@@ -78,6 +78,9 @@ func printConfig(w io.Writer, c *Config) {
 			key = k
 		}
 		fmt.Fprintf(w, "%-54s # %s; %s\n", key+" = "+s.show(c), s.doc, c.origins[s.key])
+	}
+	for _, l := range c.Lists {
+		printList(w, l)
 	}
 	for _, s := range c.ByDomain {
 		printScope(w, "domain", s)

@@ -186,7 +186,7 @@ func TestExamplesLoad(t *testing.T) {
 		if len(c.Warnings) > 0 {
 			t.Errorf("%s: %v", file, c.Warnings)
 		}
-		if _, _, err := prepare(c); err != nil {
+		if _, _, err := prepare(c, nil, nil); err != nil {
 			t.Error(err)
 		}
 	}

@@ -40,13 +40,13 @@ func readTOML(c *Config, file string, text []byte) error {
 				c.origins[key] = origin(file, lines[key])
 				continue
 			}
-			if kind, ok := scopeKinds[key]; ok {
-				tables, ok := value.([]map[string]any)
+			if read, ok := tables[key]; ok {
+				list, ok := value.([]map[string]any)
 				if !ok {
 					return fail(key, "is written as a list of tables: [[%s]]", key)
 				}
-				for i, table := range tables {
-					if err := readScope(c, file, kind, fmt.Sprintf("%s.%d.", key, i), table, lines); err != nil {
+				for i, values := range list {
+					if err := read(c, tableText{file: file, prefix: fmt.Sprintf("%s.%d.", key, i), values: values, lines: lines}); err != nil {
 						return err
 					}
 				}
@@ -62,7 +62,7 @@ func readTOML(c *Config, file string, text []byte) error {
 			if isTable {
 				return fail(key, "is written as a table: [%s]", key)
 			}
-			return fail(key, "unknown setting%s", didYouMean(key, append(known, slices.Collect(maps.Keys(scopeKinds))...)))
+			return fail(key, "unknown setting%s", didYouMean(key, append(known, slices.Collect(maps.Keys(tables))...)))
 		}
 		return nil
 	}

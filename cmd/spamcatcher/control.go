@@ -43,9 +43,10 @@ type local struct{ *queue.Queue }
 // LaneStates cannot fail here; from another process it can.
 func (q local) LaneStates() ([]queue.LaneState, error) { return q.Lanes(), nil }
 
-func (c *Config) socket() string   { return filepath.Join(c.State, "control.sock") }
-func (c *Config) queueDir() string { return filepath.Join(c.State, "queue") }
-func (c *Config) maildir() string  { return filepath.Join(c.State, "maildir") }
+func (c *Config) socket() string      { return filepath.Join(c.State, "control.sock") }
+func (c *Config) queueDir() string    { return filepath.Join(c.State, "queue") }
+func (c *Config) greylistDir() string { return filepath.Join(c.State, "greylist") }
+func (c *Config) maildir() string     { return filepath.Join(c.State, "maildir") }
 
 // openStore finds the queue of c: through the running gateway, or from disk.
 //

@@ -195,7 +195,7 @@ The exit code is 1 when something does not work.`,
 			if len(scopes) == 0 {
 				return usageError{fmt.Errorf("there is no [[domain]] table in the configuration")}
 			}
-			inForce, _, err := prepare(config)
+			inForce, _, err := prepare(config, nil, nil)
 			if err != nil {
 				return err
 			}

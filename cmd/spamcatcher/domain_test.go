@@ -47,7 +47,7 @@ destinations = [%[3]q]
 	if err != nil {
 		t.Fatal(err)
 	}
-	force, _, err := prepare(c)
+	force, _, err := prepare(c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestPinsUnderTheGlobalPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	force, _, err := prepare(c)
+	force, _, err := prepare(c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

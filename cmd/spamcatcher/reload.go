@@ -49,7 +49,7 @@ func (s *service) reload(g *global, flags overrides) {
 	if err == nil {
 		var next *inForce
 		var warnings []error
-		if next, warnings, err = prepare(c); err == nil {
+		if next, warnings, err = prepare(c, s.network, s.now.Load()); err == nil {
 			err = s.now.Load().replaceable(next)
 		}
 		if err == nil {
@@ -62,6 +62,7 @@ func (s *service) reload(g *global, flags overrides) {
 			}
 			old := s.now.Swap(next)
 			s.judge.Swap(next.plan)
+			s.network.follow(s.ctx, next)
 			s.log.Info("reloaded", "plan", next.plan.ID(), "to", strings.Join(s.destinations(), " "), "domains", len(next.domains.All()))
 			s.follow(old, next)
 			return

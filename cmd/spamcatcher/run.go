@@ -23,6 +23,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/gateway"
+	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/relay"
@@ -64,14 +65,15 @@ the messages under way are answered.`,
 // A service is the running program: what is in force, and the steps that
 // take it down again, the last one first.
 type service struct {
-	log   *slog.Logger
-	clock func() time.Time
-	now   atomic.Pointer[inForce]
-	judge *engine.Engine
-	queue *queue.Queue
-	relay *relay.Relay
-	steps []step
-	ports atomic.Pointer[[]netip.AddrPort] // that mail is accepted at
+	log     *slog.Logger
+	clock   func() time.Time
+	now     atomic.Pointer[inForce]
+	judge   *engine.Engine
+	queue   *queue.Queue
+	relay   *relay.Relay
+	network *network
+	steps   []step
+	ports   atomic.Pointer[[]netip.AddrPort] // that mail is accepted at
 
 	ctx        context.Context // ends when the service goes down
 	background sync.WaitGroup  // what a reload leaves to be done
@@ -130,25 +132,30 @@ func run(ctx context.Context, g *global, flags overrides, clock func() time.Time
 	if err != nil {
 		return err
 	}
-	first, warnings, err := prepare(c)
-	if err != nil {
-		return err
-	}
-	if err := makeState(c); err != nil {
-		return err
-	}
 	log, logFile, err := openLog(c)
 	if err != nil {
 		return err
 	}
 	s := &service{log: log, clock: clock}
+	if s.network, err = newNetwork(c, log, clock); err != nil {
+		return errors.Join(err, logFile.Close())
+	}
+	first, warnings, err := prepare(c, s.network, nil)
+	if err == nil {
+		err = makeState(c)
+	}
+	if err != nil {
+		return errors.Join(err, s.network.close(), logFile.Close())
+	}
 	var cancel context.CancelFunc
 	s.ctx, cancel = context.WithCancel(ctx)
 	s.onShutdown("closing the log", func(context.Context) error { return logFile.Close() })
 	defer func() { cancel(); err = errors.Join(err, s.shutdown()) }()
+	s.onShutdown("closing the greylist and the resolver", func(context.Context) error { return s.network.close() })
 	s.warn(c, warnings)
 
 	s.now.Store(first)
+	s.network.follow(s.ctx, first)
 	if s.judge, err = engine.New(first.plan, engine.Config{Timeout: c.CheckTimeout}); err != nil {
 		return err
 	}
@@ -262,17 +269,20 @@ func (s *service) newServer(c *Config) (*gateway.Server, error) {
 		certificates = pair.TLS
 	}
 	return gateway.New(gateway.Config{
-		Hostname: c.Hostname,
-		Judge:    s.judge,
-		Queue:    s.queue,
-		Policy:   func() *policy.Policy { return s.now.Load().policy },
-		Domains:  func() *domain.Table { return s.now.Load().domains },
-		Verify:   verifier(s.relay),
-		Release:  s.release,
-		Mark:     mark,
-		Now:      s.clock,
-		Report:   c.Report,
-		Log:      s.log,
+		Hostname:  c.Hostname,
+		Judge:     s.judge,
+		Queue:     s.queue,
+		Policy:    func() *policy.Policy { return s.now.Load().policy },
+		Gate:      func() *policy.Gate { return s.now.Load().gate },
+		Auth:      func() *auth.Verifier { return s.now.Load().verifier() },
+		CheckTime: c.CheckTimeout,
+		Domains:   func() *domain.Table { return s.now.Load().domains },
+		Verify:    verifier(s.relay),
+		Release:   s.release,
+		Mark:      mark,
+		Now:       s.clock,
+		Report:    c.Report,
+		Log:       s.log,
 		Wire: wire.Config{
 			Hostname:             c.Hostname,
 			MaxMessageBytes:      c.MaxMessage,

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -81,6 +80,8 @@ func setVirus(s *policy.Settings, value any) error {
 var scopeSettings = append(thresholdSettings(func(s *Scope) *policy.Settings { return &s.Settings }),
 	text("approvedsenders", "file of senders whose mail scores 0", nil, func(s *Scope) *string { return &s.Approved }, nil),
 	text("blockedsenders", "file of senders whose mail scores 100", nil, func(s *Scope) *string { return &s.Blocked }, nil),
+	text("greylist", "greylisting for these recipients: enforce, score or off; none: policy.greylist", nil, func(s *Scope) *string { return (*string)(&s.Settings.Greylist) }, testModes),
+	text("dnsbl", "lists of clients for these recipients: enforce, score or off; none: policy.dnsbl", nil, func(s *Scope) *string { return (*string)(&s.Settings.DNSBL) }, testModes),
 )
 
 // domainSettings are what [[domain]] can set besides: where its mail goes, and
@@ -150,50 +151,29 @@ func checkRequester(s string) error {
 	return nil
 }
 
-// readScope reads one [[domain]] or [[recipient]] table; prefix is how
-// keyLines names its keys.
-func readScope(c *Config, file string, kind scopeKind, prefix string, table map[string]any, lines map[string]int) error {
-	fail := func(key, format string, args ...any) error {
-		line := lines[prefix+key]
-		if line == 0 {
-			line = lines[strings.TrimSuffix(prefix, ".")]
-		}
-		return configError{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)}
-	}
+// readScope reads one [[domain]] or [[recipient]] table.
+func readScope(c *Config, kind scopeKind, t tableText) error {
 	scope := Scope{origins: map[string]string{}}
 	name := text(kind.nameKey, "", nil, func(s *Scope) *string { return &s.Name }, kind.check)
-	known := []string{kind.nameKey}
-	for _, s := range kind.settings {
-		known = append(known, s.key)
-	}
-	for _, key := range slices.Sorted(maps.Keys(table)) {
-		s := name
-		if i := slices.Index(known, key); i < 0 {
-			return fail(key, "unknown setting%s", didYouMean(key, known))
-		} else if i > 0 {
-			s = kind.settings[i-1]
-		}
-		if err := s.set(&scope, table[key]); err != nil {
-			return fail(key, "%v", err)
-		}
-		scope.origins[key] = origin(file, lines[prefix+key])
+	if err := readTable(t, append([]setting[Scope]{name}, kind.settings...), &scope, scope.origins); err != nil {
+		return err
 	}
 	if scope.Name == "" {
-		return fail(kind.nameKey, "is missing")
+		return t.fail(kind.nameKey, "is missing")
 	}
 	for _, key := range []string{"queue", "concurrency", "source", "tls", "tls_pin", "etrn_from"} {
 		if scope.origins[key] != "" && len(scope.Destinations) == 0 {
-			return fail(key, "has no meaning without destinations")
+			return t.fail(key, "has no meaning without destinations")
 		}
 	}
 	if scope.Recipients != "" && scope.Verify != "list" {
-		return fail("recipients", "has no meaning without verify = \"list\"")
+		return t.fail("recipients", "has no meaning without verify = \"list\"")
 	}
 	if scope.Verify == "list" && scope.Recipients == "" {
-		return fail("verify", "\"list\" needs recipients, the file with the list")
+		return t.fail("verify", "\"list\" needs recipients, the file with the list")
 	}
 	if scope.Verify == "callout" && len(scope.Destinations) == 0 {
-		return fail("verify", "\"callout\" needs destinations to ask")
+		return t.fail("verify", "\"callout\" needs destinations to ask")
 	}
 	kind.add(c, scope)
 	return nil

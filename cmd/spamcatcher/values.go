@@ -181,6 +181,31 @@ func duration[T any](key, doc string, fallback, unit time.Duration, field func(*
 	}
 }
 
+// decimal is a setting that is a number, whole or not.
+func decimal[T any](key, doc string, fallback float64, field func(*T) *float64, least, most float64) setting[T] {
+	return setting[T]{
+		key: key, doc: doc,
+		fallback: func() any { return fallback },
+		set: func(c *T, value any) error {
+			var n float64
+			switch v := value.(type) {
+			case float64:
+				n = v
+			case int64:
+				n = float64(v)
+			default:
+				return fmt.Errorf("%v is not a number", value)
+			}
+			if !(n >= least && n <= most) { // nor if it is NaN
+				return fmt.Errorf("%v is not between %v and %v", n, least, most)
+			}
+			*field(c) = n
+			return nil
+		},
+		show: func(c *T) string { return strconv.FormatFloat(*field(c), 'g', -1, 64) },
+	}
+}
+
 func asInteger(value any) (int64, error) {
 	switch v := value.(type) {
 	case int64:

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"slices"
 
 	"spamcatcher/bayes"
 	"spamcatcher/engine"
 	"spamcatcher/gateway"
+	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/domain"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/relay"
@@ -17,8 +19,8 @@ import (
 	"spamcatcher/signatures"
 )
 
-// newPlan is the plan that c asks for: its rules and its model.
-func newPlan(c *Config) (*engine.Plan, error) {
+// newPlan is the plan that c asks for: its rules, its model, and the checks of k.
+func newPlan(c *Config, k *gatekeeper) (*engine.Plan, error) {
 	list, err := loadRules(c)
 	if err != nil {
 		return nil, err
@@ -31,22 +33,41 @@ func newPlan(c *Config) (*engine.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planWith(list, model, site)
+	return planWith(list, model, site, k)
 }
 
-// planOf names every check, in order. This list is the plan. All of them are
-// local and take time linear in the message, so none needs the deadline; a
-// goroutine of its own would cost a mail more than its check. Without a model
-// the rules judge alone.
+// planOf is planWith for rules and model alone. Without a model the rules judge
+// alone.
 func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
-	return planWith(list, model, nil)
+	return planWith(list, model, nil, &gatekeeper{})
 }
 
-// planWith is planOf with the site's SpamAssassin rules, nil for none. Where
-// both have a symbol, the site's stands.
-func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set) (*engine.Plan, error) {
+// planWith names every check, in order. This list is the plan. First come those
+// that are local and take time linear in the message: none needs the deadline,
+// and a goroutine of its own would cost a mail more than its check. Then those
+// that ask the network. site are the site's SpamAssassin rules, nil for none;
+// where both have a symbol, the site's stands.
+func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set, k *gatekeeper) (*engine.Plan, error) {
+	first := []priced{auth.NewCheck(), policy.NewCheck(k.lists)}
+	var asking []priced // rules may name their symbols also where DNS is not asked
+	if k.links != nil {
+		asking = append(asking, k.links)
+	}
+	if k.print != nil {
+		asking = append(asking, k.print)
+	}
+	if model != nil {
+		first = append(first, model)
+	}
 	malware := signatures.New()
 	foreign := []string{signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol}
+	for _, check := range slices.Concat(first, asking) {
+		for _, s := range check.Symbols() {
+			if !slices.Contains(foreign, s.Name) {
+				foreign = append(foreign, s.Name)
+			}
+		}
+	}
 	if site != nil {
 		list, _ = yield(list, site.Symbols())
 		for _, s := range site.Symbols() {
@@ -64,9 +85,18 @@ func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set) (*e
 		Bias:      engine.DefaultBias,
 		Digest:    set.Digest(),
 	}
+	for _, check := range first {
+		c.First = append(c.First, check)
+		maps.Copy(c.Prices, check.Prices())
+	}
+	for _, check := range asking {
+		if !k.asks {
+			break
+		}
+		c.Checks = append(c.Checks, check)
+		maps.Copy(c.Prices, check.Prices())
+	}
 	if model != nil {
-		c.First = append(c.First, model)
-		maps.Copy(c.Prices, model.Prices())
 		c.Bias += model.Bias()
 		c.Digest += " " + model.Digest()
 	}
@@ -83,8 +113,18 @@ func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set) (*e
 	return plan, nil
 }
 
+// priced is a check that brings its prices along.
+type priced interface {
+	engine.Check
+	Prices() map[string]float64 // in log-odds
+}
+
 func newEngine(c *Config) (*engine.Engine, error) {
-	plan, err := newPlan(c)
+	k, err := newGatekeeper(c, nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := newPlan(c, k)
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +136,14 @@ type inForce struct {
 	config  *Config
 	domains *domain.Table
 	policy  *policy.Policy
-	plan    *engine.Plan
-	unread  []string // sender lists that could not be read
+	gatekeeper
+	plan   *engine.Plan
+	unread []string // sender lists that could not be read
 }
 
-// prepare builds what c asks for, touching nothing.
-func prepare(c *Config) (*inForce, []error, error) {
+// prepare builds what c asks for, touching nothing. n is nil where no mail comes;
+// old is what is in force, nil at the start.
+func prepare(c *Config, n *network, old *inForce) (*inForce, []error, error) {
 	p, warnings, err := newPolicy(c)
 	if err != nil {
 		return nil, warnings, usageError{err}
@@ -111,11 +153,19 @@ func prepare(c *Config) (*inForce, []error, error) {
 	if err != nil {
 		return nil, warnings, usageError{err}
 	}
-	plan, err := newPlan(c)
+	var before *gatekeeper
+	if old != nil {
+		before = &old.gatekeeper
+	}
+	k, err := newGatekeeper(c, n, p, before)
 	if err != nil {
 		return nil, warnings, err
 	}
-	next := &inForce{config: c, domains: domains, policy: p, plan: plan}
+	plan, err := newPlan(c, k)
+	if err != nil {
+		return nil, warnings, err
+	}
+	next := &inForce{config: c, domains: domains, policy: p, gatekeeper: *k, plan: plan}
 	for _, w := range warnings {
 		var path *fs.PathError
 		if errors.As(w, &path) {

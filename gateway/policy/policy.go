@@ -22,6 +22,10 @@ type Settings struct {
 
 	Virus VirusAction // what happens to malware; "" is VirusRefuse
 
+	// Greylist and DNSBL are what these tests of the gate do for mail to a
+	// recipient; "" is what they do for all.
+	Greylist, DNSBL Mode
+
 	// Approved and Blocked are this scope's pair of sender lists. The pair
 	// of the narrowest scope that knows a sender decides.
 	Approved, Blocked *List
@@ -295,6 +299,24 @@ func reasons(outcomes []Outcome) []string {
 	return all
 }
 
+// Modes returns what the gate's tests by recipient do for one; "" is what they do
+// for all. It is made for GateConfig.Settings.
+func (p *Policy) Modes(recipient string) (greylist, dnsbl Mode) {
+	s := p.settings(recipient)
+	return s.Greylist, s.DNSBL
+}
+
+// Approves says whether the envelope sender is approved by the sender lists that
+// concern a recipient. It is made for GateConfig.Approved.
+func (p *Policy) Approves(from, recipient string) bool {
+	address, ok := foldAddress(from)
+	if !ok {
+		return false
+	}
+	says, _ := p.ruling([]sender{{address, true}}, recipient)
+	return says == approved
+}
+
 // settings returns what is in force for a recipient: each setting from the
 // narrowest scope that sets it.
 func (p *Policy) settings(recipient string) Settings {
@@ -341,6 +363,12 @@ func (s Settings) or(wider Settings) Settings {
 	pick(&s.Discard, wider.Discard)
 	if s.Virus == "" {
 		s.Virus = wider.Virus
+	}
+	if s.Greylist == "" {
+		s.Greylist = wider.Greylist
+	}
+	if s.DNSBL == "" {
+		s.DNSBL = wider.DNSBL
 	}
 	return s
 }

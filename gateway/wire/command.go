@@ -34,7 +34,6 @@ func (c *Conn) begin() {
 		if r := c.l.cfg.Refuse(c.client.Addr()); r != nil {
 			r := *r
 			r.Close = true
-			c.l.cfg.Log.Info("connection refused", "session", c.id, "client", c.client.Addr(), "reply", r.Text)
 			c.say(r, false)
 			return
 		}

@@ -65,8 +65,9 @@ type Config struct {
 	// must not block. Nil: MaxSessionsPerClient is for all.
 	Trusted func(netip.Addr) bool
 	// Refuse is asked once for every connection, before the banner. It may
-	// block. A reply means that the client gets it, to the letter, in place of
-	// the banner, and the connection ends. Nil: all are welcome.
+	// block, and tells the log what it refuses. A reply means that the client gets
+	// it, to the letter, in place of the banner, and the connection ends. Nil: all
+	// are welcome.
 	Refuse func(netip.Addr) *Reply
 	// ETRN answers ETRN (RFC 1985) with its one argument: printable ASCII, at
 	// most 256 octets, not otherwise checked. Nil: there is no ETRN.

@@ -1,5 +1,6 @@
 // Package lookuptest turns a few lines of zone data into a resolver, so that
-// tests need no network.
+// tests need no network: a Fake answers in memory, a Server over real sockets
+// of loopback, with faults.
 package lookuptest
 
 import (
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"spamcatcher/gateway/lookup"
 )
@@ -130,7 +133,17 @@ func (f *Fake) add(line string) bool {
 	return true
 }
 
-func canonical(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// canonical is a name in lower case without its final dot, its escapes as the
+// library writes them.
+func canonical(name string) string {
+	if strings.Contains(name, `\`) {
+		var wire [255]byte
+		if end, err := dns.PackDomainName(dns.Fqdn(name), wire[:], 0, nil, false); err == nil {
+			name, _, _ = dns.UnpackDomainName(wire[:end], 0)
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
 
 // Query answers from the zone data.
 func (f *Fake) Query(ctx context.Context, name string, kind lookup.Kind) (lookup.Answer, error) {
@@ -154,6 +167,9 @@ func (f *Fake) Query(ctx context.Context, name string, kind lookup.Kind) (lookup
 			return lookup.Answer{}, ctx.Err()
 		}
 		if target, ok := f.aliases[at]; ok {
+			if kind == lookup.CNAME {
+				return lookup.Answer{Records: []lookup.Record{{Text: strings.TrimSuffix(target, ".")}}, TTL: time.Hour}, nil
+			}
 			name = target
 			continue
 		}

@@ -1,0 +1,155 @@
+package auth
+
+import (
+	"context"
+	"strings"
+
+	"spamcatcher/engine"
+)
+
+// A Check is the check "auth": it gives the facts in Mail.Auth names, and asks
+// nobody. What was not evaluated has none.
+//
+// What speaks against a sender counts half where mail is known to lose its
+// proofs on the way though nobody forged it: it came by a mailing list, or the
+// forwarders vouch for it by ARC. When the author's domain is proved by one way,
+// that another failed counts a third.
+type Check struct{}
+
+// NewCheck returns the check.
+func NewCheck() *Check { return &Check{} }
+
+// Name is "auth".
+func (*Check) Name() string { return "auth" }
+
+// A finding is a symbol, its description and its price in points.
+type finding struct {
+	name, description string
+	points            float64
+}
+
+// findings are the symbols. A pass is worth little, because anybody can have
+// a domain that passes: it says who sent the mail, not what it is. A failure
+// is worth most where the domain's owner says that none of his mail fails.
+var findings = []finding{
+	{"SPF_PASS", "The sender's domain lets the client send for it", -0.1},
+	{"SPF_FAIL", "The sender's domain says that the client does not send for it", 1.5},
+	{"SPF_SOFTFAIL", "The sender's domain says that the client probably does not send for it", 0.7},
+	{"SPF_NEUTRAL", "The sender's domain does not say whether the client sends for it", 0.1},
+	{"SPF_NONE", "The sender's domain does not say who sends for it", 0.2},
+	{"SPF_PERMERROR", "What the sender's domain says about who sends for it is wrong", 0.3},
+	{"SPF_TEMPERROR", "Who sends for the sender's domain could not be found out", 0},
+	{"DKIM_VALID", "A signature is valid", -0.1},
+	{"DKIM_INVALID", "No signature is valid", 0.3},
+	{"DKIM_PARTIAL", "The valid signatures leave a part of the message unsigned", 0.3},
+	{"DKIM_NONE", "The message is not signed", 0.1},
+	{"DKIM_TEMPERROR", "The key of a signature could not be fetched", 0},
+	{"DMARC_PASS", "The author's domain is proved, as its owner asks", -0.5},
+	{"DMARC_FAIL_REJECT", "The author's domain is not proved, and its owner asks to refuse such mail", 3.5},
+	{"DMARC_FAIL_QUARANTINE", "The author's domain is not proved, and its owner asks to suspect such mail", 2.5},
+	{"DMARC_FAIL_NONE", "The author's domain is not proved, of which its owner wants no more than to be told", 0.7},
+	{"DMARC_NONE", "The owner of the author's domain does not ask that it be proved", 0.1},
+	{"DMARC_PERMERROR", "There is not one author's domain, or what its owner asks for is wrong", 0.5},
+	{"DMARC_TEMPERROR", "Whether the author's domain is proved could not be found out", 0},
+	{"ARC_PASS", "Those who passed the message on vouch for what they saw", -0.1},
+	{"ARC_FAIL", "What those who passed the message on say of it is not valid", 0.1},
+	{"ARC_TEMPERROR", "Whether those who passed the message on vouch for it could not be found out", 0},
+}
+
+// Symbols lists the findings.
+func (*Check) Symbols() []engine.Symbol {
+	list := make([]engine.Symbol, len(findings))
+	for i, f := range findings {
+		list[i] = engine.Symbol{Name: f.name, Description: f.description}
+	}
+	return list
+}
+
+// Prices returns the price of each symbol of the check, in log-odds.
+func (*Check) Prices() map[string]float64 {
+	prices := make(map[string]float64, len(findings))
+	for _, f := range findings {
+		prices[f.name] = f.points * engine.Point
+	}
+	return prices
+}
+
+// Inspect reports what is known of the sender.
+func (*Check) Inspect(_ context.Context, m *engine.Mail) ([]engine.Hit, error) {
+	a := &m.Auth
+	var hits []engine.Hit
+	find := func(symbol, detail string, strength float64) {
+		if symbol != "" {
+			hits = append(hits, engine.Hit{Symbol: symbol, Detail: detail, Strength: strength})
+		}
+	}
+	excuse := 1.0
+	if a.ARC == Pass || byList(m) {
+		excuse = 0.5
+	}
+	proved := excuse
+	if a.DMARC == Pass || a.Aligned {
+		proved = min(excuse, 0.3)
+	}
+	switch a.SPF {
+	case Fail, SoftFail, PermError:
+		find("SPF_"+strings.ToUpper(a.SPF), a.SPFDomain, proved)
+	case Pass, Neutral, None, TempError:
+		find("SPF_"+strings.ToUpper(a.SPF), a.SPFDomain, 1)
+	}
+	by := signer(a.Signatures)
+	switch a.DKIM {
+	case Pass:
+		find("DKIM_VALID", by, 1)
+	case Fail, PermError, Neutral:
+		find("DKIM_INVALID", by, proved)
+	case Policy:
+		find("DKIM_PARTIAL", by, 1)
+	case None:
+		find("DKIM_NONE", "", 1)
+	case TempError:
+		find("DKIM_TEMPERROR", by, 1)
+	}
+	switch a.DMARC {
+	case Fail:
+		find("DMARC_FAIL_"+strings.ToUpper(ask(a.Policy)), a.From, excuse)
+	case Pass, None, PermError, TempError:
+		find("DMARC_"+strings.ToUpper(a.DMARC), a.From, 1)
+	}
+	switch a.ARC {
+	case Pass, Fail, TempError:
+		find("ARC_"+strings.ToUpper(a.ARC), a.Sealer, 1)
+	}
+	return hits, nil
+}
+
+// ask is what a domain's owner asks for.
+func ask(policy string) string {
+	if policy == "reject" || policy == "quarantine" {
+		return policy
+	}
+	return None
+}
+
+// signer names who signed the message: the signature that says most.
+func signer(list []engine.Signature) string {
+	for _, s := range list {
+		if s.Result == Pass {
+			return s.Domain
+		}
+	}
+	if len(list) > 0 {
+		return list[0].Domain
+	}
+	return ""
+}
+
+// byList says whether the message looks like one that a mailing list passed
+// on, with its subject or text changed: RFC 2919 and RFC 2369 section 3.4.
+func byList(m *engine.Mail) bool {
+	if m.Message == nil {
+		return false
+	}
+	h := m.Message.Header()
+	return h.Has("List-Id") && (h.Has("List-Post") || h.Has("List-Unsubscribe"))
+}

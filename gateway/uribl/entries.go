@@ -1,0 +1,240 @@
+package uribl
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
+	"spamcatcher/gateway/dnslist"
+)
+
+// An entry is what zones are asked about.
+type entry struct {
+	name    string // a domain name in lower case with A-labels, or an address
+	of      dnslist.Of
+	address netip.Addr // what name is, if it is one
+}
+
+// Bounds of what is looked at in one mail.
+const (
+	maxAuthors = 2   // addresses in From
+	maxHosts   = 100 // different hosts in links of one rank
+)
+
+// gather returns what zones can be asked about a mail, the most telling
+// first, each name once; and the hosts of its links, in the same order.
+func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
+	g := gatherer{Check: c, at: map[string]int{}, ours: map[string]bool{}}
+	for _, to := range m.Envelope.To {
+		if domain, ok := hostName(to[strings.LastIndexByte(to, '@')+1:]); ok {
+			g.ours[registered(domain)] = true
+		}
+	}
+	// Who sends: a name or two, mostly, which stay when the links change.
+	for i, from := range m.Message.Header().Addresses("From") {
+		if i < maxAuthors {
+			g.sender(from.Domain())
+		}
+	}
+	g.sender(m.Envelope.From[strings.LastIndexByte(m.Envelope.From, '@')+1:])
+	g.sender(m.Session.PTR)
+	g.sender(m.Session.Hello)
+
+	// Registered domains of all hosts come before whole hosts: the former say
+	// more, and the questions may not suffice for both.
+	var whole []string
+	for _, l := range ranked(m.Message.Links()) {
+		host, ok := g.link(l.Host)
+		if !ok || l.Scheme == "mailto" || slices.Contains(hosts, host) {
+			continue
+		}
+		hosts = append(hosts, host)
+		if own := registered(host); host != own && host != "www."+own {
+			whole = append(whole, host)
+		}
+	}
+	for _, host := range whole {
+		g.put(entry{name: host, of: dnslist.LinkHosts})
+	}
+	return g.entries, hosts
+}
+
+// ranked returns a link to each host, the most telling first: those of one
+// rank in the order of the message, at most maxHosts.
+func ranked(links []message.Link) []message.Link {
+	type target struct {
+		host string
+		mail bool // a domain of addresses is another thing than a host
+	}
+	best := map[target]int{}
+	for _, l := range links {
+		t := target{l.Host, l.Scheme == "mailto"}
+		if r, ok := best[t]; !ok || rank(l) < r {
+			best[t] = rank(l)
+		}
+	}
+	var list []message.Link
+	var count [lastRank + 1]int
+	for _, l := range links {
+		t := target{l.Host, l.Scheme == "mailto"}
+		if r, ok := best[t]; ok && l.Host != "" && r == rank(l) {
+			delete(best, t)
+			if count[r]++; count[r] <= maxHosts {
+				list = append(list, l)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b message.Link) int { return cmp.Compare(rank(a), rank(b)) })
+	return list
+}
+
+const lastRank = 3
+
+// rank says how much a link matters, 0 the most. Pictures come from shared
+// servers, mostly, and a header's links are seen by nobody.
+func rank(l message.Link) int {
+	switch l.Source {
+	case "attachment":
+		return 1
+	case "header":
+		return 2
+	case "image", "style":
+		return lastRank
+	}
+	if l.Scheme == "mailto" {
+		return 1
+	}
+	return 0
+}
+
+type gatherer struct {
+	*Check
+	entries []entry
+	at      map[string]int // where an entry stands, by its name
+	ours    map[string]bool
+}
+
+// put adds an entry, or kinds to one that is there.
+func (g *gatherer) put(e entry) {
+	if i, ok := g.at[e.name]; ok {
+		g.entries[i].of |= e.of
+		return
+	}
+	g.at[e.name] = len(g.entries)
+	g.entries = append(g.entries, e)
+}
+
+func (g *gatherer) sender(domain string) {
+	host, ok := hostName(domain)
+	if !ok {
+		return
+	}
+	for _, name := range g.domains(host) {
+		g.put(entry{name: name, of: dnslist.Senders})
+	}
+}
+
+// link adds what a link leads to and returns its host; false when that is no
+// name, or one that no list is asked about.
+func (g *gatherer) link(host string) (string, bool) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a = a.Unmap().WithZone(""); public(a) {
+			g.put(entry{name: a.String(), of: dnslist.LinkLiterals | dnslist.LinkAddresses, address: a})
+		}
+		return "", false
+	}
+	host, ok := hostName(host)
+	if !ok {
+		return "", false
+	}
+	names := g.domains(host)
+	for _, name := range names {
+		g.put(entry{name: name, of: dnslist.Links})
+		if name == host {
+			g.put(entry{name: name, of: dnslist.LinkHosts})
+		}
+	}
+	return host, len(names) > 0
+}
+
+// domains returns the registered domain of a host; where that is below a
+// suffix that its owner lets to others (host.example under a private suffix of
+// the list), the suffix's own registered domain, too. Ours and well-known ones
+// are left out; none are left when the host itself is one of ours.
+func (g *gatherer) domains(host string) []string {
+	if g.local(host) {
+		return nil
+	}
+	own := registered(host)
+	if g.ours[own] || g.known[own] || g.local(own) {
+		return nil
+	}
+	var list []string
+	for _, name := range []string{own, organisation(host)} {
+		if name != "" && !g.ours[name] && !g.known[name] && !g.local(name) && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// registered returns the registered domain of a host by the public suffix
+// list, private suffixes included; a suffix is its own.
+func registered(host string) string {
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		return domain
+	}
+	return organisation(host)
+}
+
+// organisation returns the domain that is registered below a suffix of the
+// registries, "" for such a suffix itself.
+func organisation(host string) string {
+	for below := host; ; {
+		suffix, icann := publicsuffix.PublicSuffix(below)
+		if icann || !strings.Contains(suffix, ".") {
+			rest, ok := strings.CutSuffix(host, "."+suffix)
+			if !ok {
+				return ""
+			}
+			return rest[strings.LastIndexByte(rest, '.')+1:] + "." + suffix
+		}
+		_, below, _ = strings.Cut(suffix, ".")
+	}
+}
+
+// hostName returns a host's name as DNS has it; false for what is no name of
+// the public DNS: addresses, single labels, names for local use.
+func hostName(s string) (string, bool) {
+	s = strings.ToLower(strings.TrimSuffix(s, "."))
+	if len(s) > 253 || !strings.Contains(s, ".") {
+		return "", false
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
+		ascii, err := idna.Lookup.ToASCII(s)
+		if err != nil {
+			return "", false
+		}
+		s = ascii
+	}
+	if _, err := netip.ParseAddr(s); err == nil || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.Contains(s, "..") || s[0] == '.' {
+		return "", false
+	}
+	top := s[strings.LastIndexByte(s, '.')+1:]
+	switch top {
+	case "local", "localhost", "localdomain", "internal", "intranet", "lan", "home", "corp", "private", "invalid", "onion", "arpa":
+		return "", false
+	}
+	return s, '0' > top[0] || top[0] > '9'
+}
+
+// public says whether an address is one of the public network.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate()
+}

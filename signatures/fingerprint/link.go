@@ -1,0 +1,207 @@
+package fingerprint
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"spamcatcher/engine/message"
+)
+
+// A link's shape is what is left of it when that is taken out which a mass
+// mailer changes from copy to copy:
+//
+//	https://a1b2c3.shop.example/c/84711/offer-spring.html?id=f00ba4&u=17#top
+//	*.shop.example/c/*/offer-spring.html?id&u
+//
+// The scheme, the port, values of the query and the fragment go; a label of the
+// host or a piece of the path that is a number or looks like a token becomes *.
+// The shape of all links together has no registered domains (they are thrown
+// away daily), only their public suffixes.
+
+const (
+	maxPieces  = 12 // of a path, keys of a query
+	maxShapes  = 64 // different shapes of one message that are looked at
+	minLiteral = 4  // letters that must be left of a path to be telling
+	minTogther = 12 // in all links together
+)
+
+type shape struct {
+	host, rest string
+	literal    int // letters of path and query that were left
+	together   string
+}
+
+// links are at most most fingerprints: of the links together, then of single
+// ones.
+func links(m *message.Message, most int) (list []Print) {
+	own := recipientDomains(m)
+	var shapes []shape
+	for _, l := range m.Links() {
+		if l.Source == "header" || l.Source == "attachment" || l.Source == "image" || l.Host == "" || !strings.HasPrefix(l.Scheme, "http") && l.Scheme != "ftp" {
+			continue
+		}
+		if own[registered(l.Host)] {
+			continue
+		}
+		s := shapeOf(l)
+		if !slices.Contains(shapes, s) {
+			if shapes = append(shapes, s); len(shapes) == maxShapes {
+				break
+			}
+		}
+	}
+	var together []string
+	literal := 0
+	for _, s := range shapes {
+		if !slices.Contains(together, s.together) {
+			together = append(together, s.together)
+			literal += s.literal
+		}
+	}
+	if literal >= minTogther && most > 0 {
+		slices.Sort(together)
+		list = append(list, linkPrint(Links, strings.Join(together, "\n")))
+	}
+	for _, s := range shapes {
+		if s.literal >= minLiteral && len(list) < most {
+			list = append(list, linkPrint(Link, s.host+s.rest))
+		}
+	}
+	return list
+}
+
+func linkPrint(kind Kind, of string) Print {
+	sum := sha256.Sum256([]byte(of))
+	return Print{Kind: kind, ID: ID(sum[:16]), Of: of}
+}
+
+// recipientDomains are the registered domains of the recipients: links into
+// their own network are nobody's business.
+func recipientDomains(m *message.Message) map[string]bool {
+	own := map[string]bool{}
+	list := m.Header().Addresses("To")
+	for _, a := range list[:min(len(list), 20)] {
+		if d := a.Domain(); d != "" {
+			own[registered(d)] = true
+		}
+	}
+	return own
+}
+
+func registered(host string) string {
+	d, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		return host
+	}
+	return d
+}
+
+func shapeOf(l message.Link) (s shape) {
+	_, rest, _ := strings.Cut(l.Norm, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	path, query, _ := strings.Cut(rest, "?")
+	var b strings.Builder
+	for i, piece := range strings.Split(strings.Trim(path, "/"), "/") {
+		if i == maxPieces {
+			break
+		}
+		b.WriteByte('/')
+		s.literal += pieceShape(&b, piece)
+	}
+	if query != "" {
+		keys := strings.Split(query, "&")
+		for i, k := range keys[:min(len(keys), maxPieces)] {
+			if i == 0 {
+				b.WriteByte('?')
+			} else {
+				b.WriteByte('&')
+			}
+			key, _, valued := strings.Cut(k, "=")
+			if !valued && len(key) > 8 {
+				key = "*" // a token without a key
+			}
+			s.literal += pieceShape(&b, key)
+		}
+	}
+	s.rest = b.String()
+	if _, err := netip.ParseAddr(l.Host); err == nil {
+		s.host, s.together = l.Host, "address"+s.rest
+		return s
+	}
+	domain := registered(l.Host)
+	var labels strings.Builder
+	if sub := strings.TrimSuffix(strings.TrimSuffix(l.Host, domain), "."); sub != "" && sub != "www" {
+		all := strings.Split(sub, ".")
+		for _, label := range all[max(0, len(all)-4):] {
+			pieceShape(&labels, label)
+			labels.WriteByte('.')
+		}
+	}
+	suffix, _ := publicsuffix.PublicSuffix(l.Host)
+	s.host = labels.String() + domain
+	s.together = labels.String() + "<" + suffix + ">" + s.rest
+	return s
+}
+
+// pieceShape writes a piece of a path or host: words as they are, tokens as *.
+// It returns the letters that it left.
+func pieceShape(b *strings.Builder, piece string) (left int) {
+	for piece != "" {
+		n := 0
+		for n < len(piece) && alphanumeric(piece[n]) {
+			n++
+		}
+		if n == 0 {
+			if c := piece[0]; c != '%' && c < 0x80 {
+				b.WriteByte(c)
+			}
+			piece = piece[1:]
+			continue
+		}
+		if word := piece[:n]; token(word) {
+			b.WriteByte('*')
+		} else {
+			b.WriteString(strings.ToLower(word))
+			left += n
+		}
+		piece = piece[n:]
+	}
+	return left
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// token tells whether a word was made by a machine: it has a digit, is long
+// beyond words, changes case inside, or has hardly a vowel.
+func token(word string) bool {
+	upper, lower, vowels, changes := 0, 0, 0, 0
+	for i := range len(word) {
+		switch c := word[i]; {
+		case '0' <= c && c <= '9':
+			return true
+		case 'A' <= c && c <= 'Z':
+			if i > 0 && 'a' <= word[i-1] && word[i-1] <= 'z' {
+				changes++
+			}
+			upper++
+		default:
+			lower++
+		}
+		if strings.IndexByte("aeiouyAEIOUY", word[i]) >= 0 {
+			vowels++
+		}
+	}
+	n := len(word)
+	return n > 24 || changes > 2 || n >= 8 && (vowels*6 < n || changes > 1 && n < 16 && upper > 2 && lower > 2) || n >= 6 && vowels == 0
+}

@@ -1,0 +1,221 @@
+package fingerprint
+
+import (
+	"crypto/sha256"
+	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"spamcatcher/engine/message"
+)
+
+// The text of a message is reduced to a stream of letters before anything is
+// taken of it:
+//
+//  1. the visible text with its disguises taken off (message.Skeleton), without
+//     the subject;
+//  2. words that are addresses of pages or mailboxes go, and words with a digit;
+//  3. names by which the header calls sender and recipients go;
+//  4. of the rest the letters stay, joined without spaces.
+//
+// So numbers, addresses, the salutation, case, punctuation, the splitting of
+// words and everything hidden make no difference.
+
+const (
+	// maxLetters bounds the stream: 128 Ki letters, some forty pages.
+	maxLetters = 128 << 10
+	// windowWeight is the length of the pieces that the fuzzy digest compares,
+	// in letters of an alphabet. A syllable or ideograph counts as three.
+	windowWeight = 7
+	// minExact and minFuzzy are the least weight of a text that has an exact
+	// and a fuzzy digest. Shorter ones say too little: "see the attachment" is
+	// everybody's.
+	minExact = 60
+	minFuzzy = 200
+)
+
+// letters is the stream of a message, and its weight.
+func letters(m *message.Message) (stream []rune, weight int) {
+	text := m.Skeleton()
+	if _, body, ok := strings.Cut(text, "\n"); ok {
+		text = body
+	}
+	return reduce(text, headerNames(m))
+}
+
+// headerNames are the words of names and local parts in the header: they are
+// what a mass mailer changes from copy to copy.
+func headerNames(m *message.Message) map[string]bool {
+	names := map[string]bool{}
+	for _, field := range []string{"To", "Cc", "From", "Reply-To", "Delivered-To"} {
+		list := m.Header().Addresses(field)
+		for _, a := range list[:min(len(list), 20)] {
+			local, _, _ := strings.Cut(a.Address, "@")
+			for _, w := range strings.FieldsFunc(message.Fold(a.Name+" "+local), func(r rune) bool { return !letter(r) }) {
+				if utf8.RuneCountInString(w) >= 3 && len(names) < 200 {
+					names[w] = true
+				}
+			}
+		}
+	}
+	return names
+}
+
+// reduce makes the stream of a text in lower case.
+func reduce(text string, names map[string]bool) (stream []rune, weight int) {
+	stream = make([]rune, 0, min(len(text), maxLetters))
+	for text != "" && len(stream) < maxLetters {
+		n := strings.IndexAny(text, " \n\t\r\u00a0\u3000")
+		if n < 0 {
+			n = len(text)
+		}
+		if n == 0 {
+			_, n = utf8.DecodeRuneInString(text)
+			text = text[n:]
+			continue
+		}
+		token := text[:n]
+		text = text[n:]
+		if address(token) {
+			continue
+		}
+		for token != "" && len(stream) < maxLetters {
+			var r rune
+			size, digits, word := 0, false, 0
+			for word < len(token) {
+				if r, size = utf8.DecodeRuneInString(token[word:]); !letter(r) {
+					if !unicode.IsDigit(r) {
+						break
+					}
+					digits = true
+				}
+				word += size
+			}
+			if word == 0 {
+				token = token[size:]
+				continue
+			}
+			if !digits && !names[token[:word]] {
+				for _, r := range token[:word] {
+					stream = append(stream, r)
+					weight += weigh(r)
+				}
+			}
+			token = token[word:]
+		}
+	}
+	return stream[:min(len(stream), maxLetters)], weight
+}
+
+// address tells whether a word is the address of a page or a mailbox.
+func address(token string) bool {
+	return strings.IndexByte(token, '@') >= 0 || strings.Contains(token, "://") || strings.HasPrefix(token, "www.")
+}
+
+func letter(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	}
+	return unicode.IsLetter(r) || unicode.IsMark(r)
+}
+
+// weigh is how much a letter says, in letters of an alphabet.
+func weigh(r rune) int {
+	if r >= 0x2e80 && (r <= 0x9fff || 0xac00 <= r && r <= 0xd7ff || 0xf900 <= r && r <= 0xfaff || r >= 0x20000) {
+		return 3
+	}
+	return 1
+}
+
+// exactText is the digest of the stream.
+func exactText(stream []rune) ID {
+	h := sha256.New()
+	buf := make([]byte, 0, 4096)
+	for _, r := range stream {
+		if buf = utf8.AppendRune(buf, r); len(buf) > 4000 {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	h.Write(buf)
+	return ID(h.Sum(nil))
+}
+
+// windows calls visit with the hash of every window of the stream. A window
+// ends at every letter behind the first few and is as short as its weight
+// allows.
+func windows(stream []rune, visit func(uint64)) {
+	const base = 0x9e3779b97f4a7c15 | 1
+	var powers [windowWeight + 1]uint64
+	powers[0] = 1
+	for i := 1; i < len(powers); i++ {
+		powers[i] = powers[i-1] * base
+	}
+	var hash uint64
+	start, weight := 0, 0
+	for i, r := range stream {
+		hash = hash*base + uint64(r)
+		weight += weigh(r)
+		for weight-weigh(stream[start]) >= windowWeight {
+			hash -= uint64(stream[start]) * powers[i-start]
+			weight -= weigh(stream[start])
+			start++
+		}
+		if weight >= windowWeight {
+			visit(mix(hash))
+		}
+	}
+}
+
+// mix is the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// fuzzy is the digest of the windows of a stream: minhash by fast similarity
+// sketching (Dahlgaard, Knudsen, Thorup 2017). Round by round every window is
+// thrown into a bin, in the last rounds into a given one; a bin keeps the least
+// that it was thrown, and the first round that fills the last bin is the last.
+// Two sets have the same minimum in a bin with the probability of their
+// resemblance, and long texts cost one hash a letter. rowsPerBand bins are
+// hashed into a band.
+func fuzzy(stream []rune) (b Bands) {
+	const bins = bandCount * rowsPerBand
+	var least [bins]uint64
+	var full [bins]bool
+	empty := bins
+	for round := 0; round < 2*bins && empty > 0; round++ {
+		seed := mix(uint64(round) + 1)
+		var low [bins]uint64
+		for i := range low {
+			low[i] = math.MaxUint64
+		}
+		windows(stream, func(w uint64) {
+			h := mix(w ^ seed)
+			bin := int(h % bins)
+			if round >= bins {
+				bin = round - bins
+			}
+			low[bin] = min(low[bin], h)
+		})
+		for i, l := range low {
+			if !full[i] && l != math.MaxUint64 {
+				least[i], full[i] = mix(l+uint64(i)), true
+				empty--
+			}
+		}
+	}
+	for i := range b {
+		var h uint64
+		for _, l := range least[i*rowsPerBand : (i+1)*rowsPerBand] {
+			h = mix(h ^ l)
+		}
+		b[i] = uint32(h >> (64 - bandBits))
+	}
+	return b
+}
