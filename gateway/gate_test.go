@@ -367,6 +367,7 @@ func TestManySessionsWithoutDNS(t *testing.T) {
 		Wire: wire.Config{MaxSessions: -1, MaxSessionsPerClient: -1},
 		Gate: withGate(gateOf(t, r, func(c *policy.GateConfig) {
 			c.PTR.Mode, c.SenderDomain.Mode, c.SPF.Mode, c.DNSBL.Mode, c.Greylist.Mode = policy.Score, policy.Score, policy.Score, policy.Score, policy.Off
+			c.Timeout = 30 * time.Second // so that nothing ends but with its session
 		})),
 	})
 	before := runtime.NumGoroutine()

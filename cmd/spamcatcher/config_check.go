@@ -22,8 +22,9 @@ func configCommand(g *global) *cobra.Command {
 		Use:   "check",
 		Short: "Validate the configuration and print what is in force",
 		Long: `Reads configuration, sender lists and rules as run would, resolves the outgoing
-servers, and prints every setting in force with where its value came from. The exit
-code is 0 when run would start with it, also when there are warnings.`,
+servers, and prints every setting in force with where its value came from, and the
+state of every resolver and DNS list (as spamcatcher dns test). The exit code is 0 when
+run would start with it, also when there are warnings.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := loadConfig(g, nil)
@@ -58,6 +59,16 @@ code is 0 when run would start with it, also when there are warnings.`,
 			for _, w := range resolveAll(c.Context(), lookup.System{}, config) {
 				fmt.Fprintln(out, "warning:", w)
 			}
+			if !config.NetCheck {
+				return nil
+			}
+			t, err := newDNSTester(out, config)
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			fmt.Fprintln(out, "\nDNS:")
+			t.state(c.Context())
 			return nil
 		},
 	})

@@ -37,23 +37,13 @@ each domain whether it exists for mail and which lists know it.`,
 			if err != nil {
 				return err
 			}
-			n, err := newNetwork(config, slog.New(slog.DiscardHandler), nil)
+			t, err := newDNSTester(c.OutOrStdout(), config)
 			if err != nil {
 				return err
 			}
-			defer n.close()
-			p, err := policy.New(policy.Config{})
-			if err != nil {
-				return err
-			}
-			k, err := newGatekeeper(config, n, p, nil)
-			if err != nil {
-				return err
-			}
-			t := dnsTester{out: c.OutOrStdout(), config: config, dns: n.dns, lists: k.lists, print: k.print}
+			defer t.close()
 			if len(args) == 0 {
-				t.resolvers(c.Context(), n.dns.Servers())
-				t.zones(c.Context())
+				t.state(c.Context())
 			}
 			for _, arg := range args {
 				t.about(c.Context(), arg)
@@ -71,10 +61,33 @@ each domain whether it exists for mail and which lists know it.`,
 type dnsTester struct {
 	out    io.Writer
 	config *Config
-	dns    lookup.Resolver
+	dns    *lookup.Client
 	lists  *dnslist.Set
 	print  *fingerprint.Check // nil: there is no network
 	failed bool
+}
+
+func newDNSTester(out io.Writer, c *Config) (*dnsTester, error) {
+	n, err := newNetwork(c, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return nil, err
+	}
+	asking := *c
+	asking.NetCheck = true
+	k, err := newGatekeeper(&asking, n, &policy.Policy{}, nil)
+	if err != nil {
+		n.close()
+		return nil, err
+	}
+	return &dnsTester{out: out, config: c, dns: n.dns, lists: k.lists, print: k.print}, nil
+}
+
+func (t *dnsTester) close() { t.dns.Close() }
+
+// state says which resolvers and lists can be used.
+func (t *dnsTester) state(ctx context.Context) {
+	t.resolvers(ctx, t.dns.Servers())
+	t.zones(ctx)
 }
 
 func (t *dnsTester) say(mark, what, format string, args ...any) {

@@ -79,5 +79,5 @@ func TestARCSuite(t *testing.T) {
 	if cases != 175 { // 171 names, of which four are there twice
 		t.Errorf("%d cases, want 175", cases)
 	}
-	fmt.Printf("FIGURES arc: %d cases, %d as the suite has it, %d otherwise for a known reason\n", cases, passed, deviating)
+	t.Logf("FIGURES arc: %d cases, %d as the suite has it, %d otherwise for a known reason", cases, passed, deviating)
 }

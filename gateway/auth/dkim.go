@@ -3,9 +3,11 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -94,14 +96,32 @@ func (s *signature) forMail() *problem {
 	if !slices.Contains(s.names, "from") && s.names != nil {
 		return problemf(PermError, "From is not signed")
 	}
-	if i, given := s.tags["i"]; given {
-		domain, ok := fold(i[strings.LastIndexByte(i, '@')+1:])
-		if !ok || !strings.Contains(i, "@") || domain != s.domain && !strings.HasSuffix(domain, "."+s.domain) {
-			return problemf(PermError, "i= is not of d=")
-		}
+	if domain, given := s.identity(); given && domain != s.domain && !strings.HasSuffix(domain, "."+s.domain) {
+		return problemf(PermError, "i= is not of d=")
 	}
 	return nil
 }
+
+// identity is the domain of i=, "" if it has none. RFC 6376 section 2.11: a
+// character may be written as its number.
+func (s *signature) identity() (domain string, given bool) {
+	text, given := s.tags["i"]
+	if !given {
+		return "", false
+	}
+	text = quotedPrintable.ReplaceAllStringFunc(compact(text), func(code string) string {
+		b, _ := hex.DecodeString(code[1:])
+		return string(b)
+	})
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return "", true
+	}
+	domain, _ = fold(text[at+1:])
+	return domain, true
+}
+
+var quotedPrintable = regexp.MustCompile(`=[0-9A-F]{2}`)
 
 // check verifies one well-formed signature.
 func (v *Verifier) check(ctx context.Context, m *signed, s *signature, keys *keys, r *engine.Signature) *problem {
@@ -115,16 +135,13 @@ func (v *Verifier) check(ctx context.Context, m *signed, s *signature, keys *key
 	if p != nil {
 		return p
 	}
-	if i, given := s.tags["i"]; given && k.strict {
-		if domain, _ := fold(i[strings.LastIndexByte(i, '@')+1:]); domain != s.domain {
-			return problemf(PermError, "key is not for subdomains")
-		}
+	if domain, given := s.identity(); given && k.strict && domain != s.domain {
+		return problemf(PermError, "key is not for subdomains")
 	}
-	if s.length >= 0 || !s.expires.IsZero() && !time.Now().Before(s.expires) {
-		// The library takes no l=, and has a clock of its own.
-		r.Partial, p = s.verify(m, k)
-	} else {
+	if s.forLibrary() {
 		p = s.byLibrary(m, k)
+	} else {
+		r.Partial, p = s.verify(m, k)
 	}
 	if p != nil {
 		return p
@@ -145,6 +162,16 @@ func (v *Verifier) check(ctx context.Context, m *signed, s *signature, keys *key
 	}
 	return nil
 }
+
+// forLibrary says whether the library can verify a signature. It takes no l=,
+// has a clock of its own, does not decode i=, and takes every "b=" for the tag
+// of that name.
+func (s *signature) forLibrary() bool {
+	return s.length < 0 && (s.expires.IsZero() || time.Now().Before(s.expires)) &&
+		!strings.Contains(s.tags["i"], "=") && len(signatureTag.FindAllIndex(s.field.raw, 2)) == 1
+}
+
+var signatureTag = regexp.MustCompile(`b\s*=`)
 
 // byLibrary hands the library the signature, the fields that it names and the
 // body, with the key that was fetched already. The fields are turned round,

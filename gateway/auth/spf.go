@@ -58,21 +58,23 @@ func (v *Verifier) SPF(ctx context.Context, client netip.Addr, hello, from strin
 		result.Result, result.Reason = None, "no client address"
 		return result
 	}
-	// The library cuts at the first @; in a quoted local part one may stand.
-	local = strings.ReplaceAll(cmp.Or(local, "postmaster"), "@", "_")
-	result.Result, result.Reason = v.checkHost(ctx, client, hello, local+"@"+domain)
+	// RFC 7208 section 4.3: without a local part, it is postmaster.
+	result.Result, result.Reason = v.checkHost(ctx, client.Unmap().WithZone(""), hello, cmp.Or(local, "postmaster")+"@"+domain)
 	return result
 }
 
-// checkHost is the function of RFC 7208 section 4.
+// checkHost is the function of RFC 7208 section 4, for the domain behind the
+// sender's last @.
 func (v *Verifier) checkHost(ctx context.Context, client netip.Addr, hello, sender string) (result, reason string) {
-	r := &spfResolver{resolver: v.resolver, four: client.Unmap().Is4()}
+	r := &spfResolver{resolver: v.resolver, client: client, hello: hello, sender: sender}
 	defer func() {
 		if fault := recover(); fault != nil {
 			result, reason = PermError, fmt.Sprintf("fault: %v", fault)
 		}
 	}()
-	verdict, err := spf.CheckHostWithSender(net.IP(client.Unmap().AsSlice()), hello, sender, spf.WithContext(ctx), spf.WithResolver(r))
+	// Macros are expanded by then, so that the library needs the domain only.
+	domain := sender[strings.LastIndexByte(sender, '@')+1:]
+	verdict, err := spf.CheckHostWithSender(net.IP(client.AsSlice()), domain, "postmaster@"+domain, spf.WithContext(ctx), spf.WithResolver(r))
 	if err != nil {
 		reason = err.Error()
 	}
@@ -85,17 +87,21 @@ func (v *Verifier) checkHost(ctx context.Context, client netip.Addr, hello, send
 // An spfResolver is a lookup.Resolver as the library wants it, for one
 // evaluation.
 type spfResolver struct {
-	resolver lookup.Resolver
-	four     bool // the client's address is of IPv4
-	exists   bool // a record has an exists term
-	asked    int
-	broken   string // why the sender's records cannot be evaluated
+	resolver      lookup.Resolver
+	client        netip.Addr
+	hello, sender string
+	exists        bool // a record has an exists term
+	asked         int
+	broken        string   // why the sender's records cannot be evaluated
+	aliases       []string // names that cannot stand in a record
+	named         bool     // the client's names were looked up:
+	names         []string // those that lead back to it
 }
 
 var errTooMany = &net.DNSError{Err: "too many questions"}
 
 func (r *spfResolver) query(ctx context.Context, name string, kind lookup.Kind) ([]lookup.Record, error) {
-	name, ok := shorten(name)
+	name, ok := shorten(r.real(name))
 	if !ok {
 		return nil, &net.DNSError{Err: "no name", IsNotFound: true}
 	}
@@ -167,6 +173,9 @@ func (r *spfResolver) LookupTXT(ctx context.Context, name string) ([]string, err
 		r.exists = r.exists || strings.Contains(lower(text), "exists:")
 		list = append(list, text)
 	}
+	if len(list) == 1 {
+		list[0] = r.expandTerms(ctx, list[0], r.real(name))
+	}
 	return list, nil
 }
 
@@ -187,10 +196,10 @@ func (r *spfResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, err
 // (section 5.7), which the library does not tell from the others.
 func (r *spfResolver) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error) {
 	var kinds []lookup.Kind
-	if !r.four {
+	if !r.client.Is4() {
 		kinds = append(kinds, lookup.AAAA)
 	}
-	if r.four || r.exists {
+	if r.client.Is4() || r.exists {
 		kinds = append(kinds, lookup.A)
 	}
 	var list []net.IPAddr

@@ -3,11 +3,11 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -47,21 +47,27 @@ type suiteZone struct {
 	alias   map[string]string
 	broken  map[string]bool // TIMEOUT or SERVFAIL
 	names   map[string]bool
+	// names of one label are given a second
+	lengthened bool
 
 	mu    sync.Mutex
 	asked int
 }
 
-func newSuiteZone(t *testing.T, s scenario) *suiteZone {
-	z := &suiteZone{records: map[string][]lookup.Record{}, alias: map[string]string{}, broken: map[string]bool{}, names: map[string]bool{}}
+func newSuiteZone(t *testing.T, s scenario, lengthened bool) *suiteZone {
+	z := &suiteZone{lengthened: lengthened, records: map[string][]lookup.Record{}, alias: map[string]string{}, broken: map[string]bool{}, names: map[string]bool{}}
 	for name, nodes := range s.Zone {
 		name = strings.ToLower(strings.TrimSuffix(name, "."))
+		if lengthened {
+			name = twoLabels(name)
+		}
 		for above, ok := name, true; ok; _, above, ok = strings.Cut(above, ".") {
 			z.names[above] = true
 		}
 		// Records of type SPF stand for TXT where a name has none: the suite says
 		// that its driver copies them.
 		var texts, old []lookup.Record
+		none := false // nothing is to be copied
 		for _, n := range nodes {
 			if n.Kind == yaml.ScalarNode {
 				z.broken[name] = true // TIMEOUT
@@ -72,6 +78,14 @@ func newSuiteZone(t *testing.T, s scenario) *suiteZone {
 			if err := value.Decode(&list); err != nil {
 				t.Fatalf("%s %s: %v", name, kind, err)
 			}
+			if lengthened {
+				for i, text := range list {
+					list[i] = oneLabel.ReplaceAllString(text, "${1}${2}.example${3}")
+					if kind == "MX" && i == 1 || kind == "CNAME" || kind == "PTR" {
+						list[i] = twoLabels(strings.TrimSuffix(text, "."))
+					}
+				}
+			}
 			key := func(k lookup.Kind) string { return k.String() + " " + name }
 			switch kind {
 			case "TIMEOUT", "SERVFAIL":
@@ -80,7 +94,7 @@ func newSuiteZone(t *testing.T, s scenario) *suiteZone {
 				z.alias[name] = name
 			case "TXT":
 				if len(list) == 1 && list[0] == "NONE" {
-					texts = append(texts, lookup.Record{Text: "no record of the kind"})
+					none = true
 					continue
 				}
 				texts = append(texts, lookup.Record{Text: strings.Join(list, "")})
@@ -103,7 +117,7 @@ func newSuiteZone(t *testing.T, s scenario) *suiteZone {
 				t.Fatalf("%s: unknown kind %s", name, kind)
 			}
 		}
-		if len(texts) == 0 {
+		if len(texts) == 0 && !none {
 			texts = old
 		}
 		if len(texts) > 0 {
@@ -141,7 +155,24 @@ func (z *suiteZone) Query(_ context.Context, name string, kind lookup.Kind) (loo
 
 // deviations are the cases whose result is not the suite's, with the result
 // that there is and why.
-var deviations = map[string][2]string{}
+var deviations = map[string][2]string{
+	"test.yml default-modifier":                   {Neutral, "default= was dropped before RFC 4408"},
+	"test.yml default-modifier-harsh":             {Neutral, "default= was dropped before RFC 4408; the suite wants a word of pyspf's own"},
+	"blitirispf-tests.yml mx-resolution-10-terms": {PermError, "ten mx terms of several hosts each ask more than maxSPFQueries"},
+	"pyspf-tests.yml default-modifier":            {Neutral, "the same file"},
+	"pyspf-tests.yml default-modifier-harsh":      {Neutral, "the same file"},
+}
+
+// oneLabel finds names of one label in records. The RFC has none; blitiri's
+// suite is full of them. They are given a second label.
+var oneLabel = regexp.MustCompile(`((?:include|exists|a|mx|ptr|redirect)[:=])([A-Za-z0-9\-]+)( |/|$)`)
+
+func twoLabels(name string) string {
+	if name == "" || strings.Contains(name, ".") {
+		return name
+	}
+	return name + ".example"
+}
 
 // TestSPFSuites runs the suites of openspf.org and of the libraries pyspf and
 // blitiri.
@@ -152,11 +183,11 @@ func TestSPFSuites(t *testing.T) {
 	}{
 		{"pyspf/rfc7208-tests.yml", 203},
 		{"pyspf/rfc4408-tests.yml", 191},
-		{"pyspf/test.yml", 1},
-		{"blitiri-go/rfc7208-tests.yml", 1},
-		{"blitiri-go/rfc4408-tests.yml", 1},
-		{"blitiri-go/pyspf-tests.yml", 1},
-		{"blitiri-go/blitirispf-tests.yml", 1},
+		{"pyspf/test.yml", 16},
+		{"blitiri-go/rfc7208-tests.yml", 203},
+		{"blitiri-go/rfc4408-tests.yml", 191},
+		{"blitiri-go/pyspf-tests.yml", 16},
+		{"blitiri-go/blitirispf-tests.yml", 83},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			input, err := os.Open(filepath.Join(suite(t, "spf"), filepath.FromSlash(c.file)))
@@ -174,7 +205,10 @@ func TestSPFSuites(t *testing.T) {
 				}
 				for name, test := range s.Tests {
 					cases++
-					zone := newSuiteZone(t, s)
+					zone := newSuiteZone(t, s, c.file == "blitiri-go/blitirispf-tests.yml")
+					if local, domain, ok := strings.Cut(test.MailFrom, "@"); ok && zone.lengthened {
+						test.MailFrom = local + "@" + twoLabels(domain)
+					}
 					v, err := New(Config{Resolver: zone})
 					if err != nil {
 						t.Fatal(err)
@@ -197,7 +231,7 @@ func TestSPFSuites(t *testing.T) {
 			if cases != c.cases {
 				t.Errorf("%d cases, want %d", cases, c.cases)
 			}
-			fmt.Printf("FIGURES spf %s: %d cases, %d as the suite has it, %d otherwise for a known reason; at most %d questions\n", c.file, cases, passed, deviating, most)
+			t.Logf("FIGURES spf %s: %d cases, %d as the suite has it, %d otherwise for a known reason; at most %d questions", c.file, cases, passed, deviating, most)
 		})
 	}
 }

@@ -43,7 +43,7 @@ func (c *Client) resolve(ctx context.Context, q question) (Answer, error) {
 // step asks one question, if the breaker of its zone lets it. Blamed says that
 // an error is the fault of the name's side.
 func (c *Client) step(ctx context.Context, q question, seen []string) (found findings, blamed bool, err error) {
-	zone, err := c.zones.enter(q.name, c.now())
+	pass, err := c.zones.enter(q.name, c.now())
 	if err != nil {
 		if errors.Is(err, ErrBusy) {
 			c.stats.busy.Add(1)
@@ -51,12 +51,12 @@ func (c *Client) step(ctx context.Context, q question, seen []string) (found fin
 		return findings{}, false, err
 	}
 	found, blamed, err = c.ask(ctx, q, seen)
-	opened, closed := c.zones.leave(zone, err, blamed && !errors.Is(err, errChain), c.now())
-	switch {
-	case opened:
-		c.log.Warn("a zone of DNS is left alone for a while", "zone", zone.name, "error", err)
-	case closed:
-		c.log.Info("a zone of DNS answers again", "zone", zone.name)
+	opened, closed := c.zones.leave(pass, err, blamed && !errors.Is(err, errChain), c.now())
+	if opened != "" {
+		c.log.Warn("a zone of DNS is left alone for a while", "zone", opened, "error", err)
+	}
+	if closed != "" {
+		c.log.Info("a zone of DNS answers again", "zone", closed)
 	}
 	return found, blamed, err
 }

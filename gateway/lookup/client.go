@@ -28,8 +28,8 @@ type Config struct {
 	// MaxQueries bounds the questions in flight; 500. What lies below one
 	// domain takes at most a quarter of them, below one of the Zones half.
 	MaxQueries int
-	// Zones have a breaker of their own, such as lists. That of any other name
-	// is its registered domain's.
+	// Zones, such as lists, stand or fall as a whole. Of other names those stand
+	// or fall together that are below one registered domain.
 	Zones []string
 	Now   func() time.Time // for tests; time.Now
 	Log   *slog.Logger     // of servers and zones that fail and come back; nil: nowhere

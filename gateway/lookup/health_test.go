@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ func TestContradiction(t *testing.T) {
 	one, two := lookuptest.Serve(t, zone), lookuptest.Serve(t, zone)
 	c := client(t, Config{}, one, two)
 	one.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
+	two.Set(lookuptest.Fault{Delay: 5 * time.Millisecond}) // the failing one is the faster
 	for i := range 100 {
 		if _, err := c.Query(t.Context(), fmt.Sprintf("a%d.example.org", i), A); err != nil {
 			t.Fatal(err)
@@ -152,15 +154,26 @@ func TestDead(t *testing.T) {
 func TestPortClosed(t *testing.T) {
 	s := lookuptest.Serve(t, "www.example.org. A 192.0.2.1")
 	c := client(t, Config{}, s)
+	s.Set(lookuptest.Fault{Below: "failed.example.org", Rcode: dns.RcodeServerFailure})
+	if _, err := c.Query(t.Context(), "failed.example.org", A); err == nil {
+		t.Error("no failure")
+	}
+	s.Set()
 	s.Stop()
 	start := time.Now()
 	if _, err := c.Query(t.Context(), "www.example.org", A); err == nil || time.Since(start) > 500*time.Millisecond {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
+	for c.Servers()[0].Down.IsZero() {
+		time.Sleep(time.Millisecond) // till the probe has found it out
+	}
 	s.Start()
 	time.Sleep(2100 * time.Millisecond)
 	if _, err := c.Query(t.Context(), "www.example.org", A); err != nil {
 		t.Errorf("the server is there again: %v", err)
+	}
+	if _, err := c.Query(t.Context(), "failed.example.org", A); !Missing(err) {
+		t.Errorf("a failure of before is remembered: %v", err)
 	}
 }
 
@@ -169,7 +182,7 @@ func TestPortClosed(t *testing.T) {
 func TestSilentZone(t *testing.T) {
 	s := lookuptest.Serve(t, "www.example.org. A 192.0.2.1\n*.list.example.net. A 127.0.0.2\n*.example.net. A 192.0.2.2")
 	s.Set(lookuptest.Fault{Below: "list.example.net", Drop: true})
-	c := client(t, Config{Timeout: 900 * time.Millisecond, Attempt: 300 * time.Millisecond, Zones: []string{"list.example.net"}}, s)
+	c := client(t, Config{Timeout: 1200 * time.Millisecond, Attempt: 300 * time.Millisecond, Zones: []string{"list.example.net"}}, s)
 	var wait sync.WaitGroup
 	for i := range 5 {
 		wait.Go(func() {
@@ -263,12 +276,13 @@ func TestBreakerZones(t *testing.T) {
 	s := lookuptest.Serve(t, "")
 	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
 	for name, want := range map[string]string{
-		"a%d.b.example.org":                   "example.org",
-		"a%d.b.example.co.uk":                 "example.co.uk",
+		"a%d.b.example.org":                   "b.example.org",
+		"a%d.example.org":                     "example.org",
+		"a%d.example.co.uk":                   "example.co.uk",
 		"%d.2.0.192.in-addr.arpa":             "2.0.192.in-addr.arpa",
 		"a%d.sub.list.example.net":            "sub.list.example.net",
 		"a%d.list.example.net":                "list.example.net",
-		"a%d.otherlist.example.net":           "example.net",
+		"a%d.otherlist.example.net":           "otherlist.example.net",
 		"%d.f.e.d.0.8.b.d.0.1.0.0.2.ip6.arpa": "f.e.d.0.8.b.d.0.1.0.0.2.ip6.arpa",
 	} {
 		c := client(t, Config{Zones: []string{"list.example.net", "Sub.list.example.net."}}, s)
@@ -278,6 +292,64 @@ func TestBreakerZones(t *testing.T) {
 		if list := c.Troubled(); len(list) != 1 || list[0].Name != want {
 			t.Errorf("%s: %+v, want %s", name, list, want)
 		}
+	}
+}
+
+// TestBrokenDelegation: one broken part of a domain does not cover the rest;
+// when the domain itself is broken, few questions show that.
+func TestBrokenDelegation(t *testing.T) {
+	s := lookuptest.Serve(t, "example.org. TXT v=spf1\n_dmarc.example.org. TXT v=DMARC1")
+	s.Set(lookuptest.Fault{Below: "broken.example.org", Rcode: dns.RcodeServerFailure})
+	c := client(t, Config{}, s)
+	for i := range 20 {
+		c.Query(t.Context(), fmt.Sprintf("x%d.broken.example.org", i), A)
+	}
+	if s.Queries() != 5 {
+		t.Errorf("the broken part was asked for %d times", s.Queries())
+	}
+	for _, name := range []string{"example.org", "_dmarc.example.org"} {
+		if _, err := c.Query(t.Context(), name, TXT); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, before := client(t, Config{}, s), s.Queries()
+	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
+	for _, name := range []string{"", "_dmarc.", "www.", "x._domainkey."} {
+		for _, kind := range []Kind{A, AAAA, MX, TXT} {
+			c.Query(t.Context(), name+"example.org", kind)
+		}
+	}
+	if n := s.Queries() - before; n > 10 || len(c.Troubled()) != 1 {
+		t.Errorf("a broken domain was asked for %d times: %+v", n, c.Troubled())
+	}
+}
+
+// TestOneTrial: however many ask when the time of a breaker is over, one question
+// is sent.
+func TestOneTrial(t *testing.T) {
+	var late atomic.Bool
+	start := time.Now()
+	clock := func() time.Time {
+		if late.Load() {
+			return start.Add(5 * time.Second)
+		}
+		return start
+	}
+	s := lookuptest.Serve(t, "")
+	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
+	c := client(t, Config{Now: clock, Zones: []string{"list.example"}}, s)
+	for i := range 5 {
+		c.Query(t.Context(), fmt.Sprintf("%d.list.example", i), A)
+	}
+	late.Store(true)
+	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure, Delay: 100 * time.Millisecond})
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() { c.Query(t.Context(), fmt.Sprintf("late%d.list.example", i), A) })
+	}
+	wait.Wait()
+	if s.Queries() != 6 {
+		t.Errorf("%d questions on trial", s.Queries()-5)
 	}
 }
 

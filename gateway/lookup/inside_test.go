@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,6 +61,18 @@ func TestResolvConf(t *testing.T) {
 	if got := addresses(); !slices.Equal(got, []string{"192.0.2.2:53", "192.0.2.1:53"}) || second[1] != first[0] || attempt != 0 {
 		t.Errorf("%q, %v", got, attempt)
 	}
+	var many strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&many, "nameserver 198.51.100.%d\n", i)
+	}
+	write(many.String())
+	now = now.Add(time.Minute)
+	if got := addresses(); len(got) != maxServers {
+		t.Errorf("%d servers", len(got))
+	}
+	write("nameserver 192.0.2.2\nnameserver 192.0.2.1\n")
+	now = now.Add(time.Minute)
+	addresses()
 	os.Remove(file)
 	now = now.Add(time.Minute)
 	if got := addresses(); len(got) != 2 {
@@ -115,6 +128,9 @@ func FuzzReply(f *testing.F) {
 	seed(func(m *dns.Msg) { m.Answer[0].Header().Name = "other.example.org." })
 	seed(func(m *dns.Msg) { m.Answer, m.Rcode = nil, dns.RcodeNameError })
 	seed(func(m *dns.Msg) { m.Question = nil })
+	seed(func(m *dns.Msg) { m.Question[0].Name = "other.example.org." })
+	seed(func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeMX })
+	seed(func(m *dns.Msg) { m.Question[0].Name = "www.example.org." })
 	seed(func(m *dns.Msg) { m.Truncated, m.Compress = true, true })
 	seed(func(m *dns.Msg) {
 		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: "org.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: ".", Mbox: ".", Minttl: 5}}

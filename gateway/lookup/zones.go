@@ -15,11 +15,17 @@ import (
 // asks is told at once that nobody can tell. When its time is over one question
 // at a time is let through, and the first answer closes it.
 //
+// Below a registered domain each label has a breaker, www.example.org's being
+// that of all names below it, and the domain itself one that opens only when
+// names below three of them failed: else whoever knows one broken delegation of
+// a domain could have all of it left alone, its SPF and DMARC records too.
+//
 // A failure counts against a zone only when a server was there to speak of it:
 // it answered SERVFAIL, or said nothing to this question while it answered
 // another. When a server is silent to all, that says nothing of any zone.
 const (
 	breakAfter  = 5
+	breakAmong  = 3
 	firstBreak  = 5 * time.Second
 	mostBreak   = 30 * time.Second
 	maxBreakers = 8192
@@ -45,14 +51,24 @@ type zones struct {
 // A zone is guarded by the lock of zones.
 type zone struct {
 	name     string
+	need     int      // of how many different names directly below it some must have failed
+	among    []string // of which ones some did
 	failures int
 	period   time.Duration
 	since    time.Time
 	until    time.Time
 	trial    bool // a question was let through to try
 	flying   int
-	share    int
 	last     error
+}
+
+func (o *zone) broken() bool { return o.failures >= breakAfter && len(o.among) >= o.need }
+
+// A pass is the permission to ask for a name: the zones that are to be told how
+// it went, the widest first.
+type pass struct {
+	zones []*zone
+	name  string
 }
 
 func newZones(configured []string, maxQueries int) (*zones, error) {
@@ -108,52 +124,84 @@ func lastLabels(name string, n int) string {
 
 // enter asks whether a question may be sent. If so, the caller says how it went
 // by leave.
-func (z *zones) enter(name string, now time.Time) (*zone, error) {
-	apex, configured := z.apex(name)
+func (z *zones) enter(name string, now time.Time) (pass, error) {
+	apex, whole := z.apex(name)
+	share := z.share
+	if whole {
+		share *= 2
+	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	one, ok := z.known.Get(apex)
-	if !ok {
-		one = &zone{name: apex, share: z.share}
-		if configured {
-			one.share *= 2
-		}
-		z.known.Add(apex, one)
+	p := pass{name: childOf(name, apex)}
+	if whole || below(apex, "arpa") {
+		p.zones = []*zone{z.get(apex, 1)}
+	} else {
+		p.zones = []*zone{z.get(apex, breakAmong), z.get(p.name, 1)}
 	}
-	if one.failures >= breakAfter {
-		if one.trial || now.Before(one.until) {
-			return nil, fmt.Errorf("the zone %s is left alone after %d failures: %w", apex, one.failures, one.last)
+	for _, one := range p.zones {
+		if one.broken() && (one.trial || now.Before(one.until)) {
+			return pass{}, fmt.Errorf("the zone %s is left alone after %d failures: %w", one.name, one.failures, one.last)
 		}
 	}
-	if one.flying >= one.share {
-		return nil, ErrBusy
+	if p.zones[0].flying >= share {
+		return pass{}, ErrBusy
 	}
-	one.trial = one.failures >= breakAfter
-	one.flying++
-	return one, nil
+	for _, one := range p.zones {
+		one.trial = one.broken()
+		one.flying++
+	}
+	return p, nil
 }
 
-// leave notes how a question went: err nil for an answer, blamed if the zone is
-// to be blamed for the error. It returns whether the breaker opened or closed
-// by that.
-func (z *zones) leave(one *zone, err error, blamed bool, now time.Time) (opened, closed bool) {
+// childOf returns the name directly below a domain that a name is, or is below
+// of. A domain is its own child, by a name that no other has.
+func childOf(name, domain string) string {
+	if name == domain {
+		return "." + domain
+	}
+	return lastLabels(name, strings.Count(domain, ".")+2)
+}
+
+func (z *zones) get(name string, need int) *zone {
+	one, ok := z.known.Get(name)
+	if !ok {
+		one = &zone{name: name, need: need}
+		z.known.Add(name, one)
+	}
+	return one
+}
+
+// leave notes how a question went: err nil for an answer, blamed if the name's
+// side is to be blamed for the error. It returns the zones whose breakers opened
+// or closed by that.
+func (z *zones) leave(p pass, err error, blamed bool, now time.Time) (opened, closed string) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	one.flying--
-	one.trial = false
-	switch {
-	case err == nil:
-		closed = one.failures >= breakAfter
-		one.failures, one.period, one.last = 0, 0, nil
-	case blamed:
-		if one.failures++; one.failures == 1 {
-			one.since = now
-		}
-		one.last = err
-		if one.failures >= breakAfter && !now.Before(one.until) {
-			one.period = min(max(2*one.period, firstBreak), mostBreak)
-			one.until = now.Add(one.period)
-			opened = one.failures == breakAfter
+	for _, one := range p.zones {
+		one.flying--
+		one.trial = false
+		before := one.broken()
+		switch {
+		case err == nil:
+			if before {
+				closed = strings.TrimPrefix(one.name, ".")
+			}
+			one.failures, one.period, one.last, one.among = 0, 0, nil, nil
+		case blamed:
+			if one.failures++; one.failures == 1 {
+				one.since = now
+			}
+			if len(one.among) < one.need && !slices.Contains(one.among, p.name) {
+				one.among = append(one.among, p.name)
+			}
+			one.last = err
+			if one.broken() && !now.Before(one.until) {
+				one.period = min(max(2*one.period, firstBreak), mostBreak)
+				one.until = now.Add(one.period)
+				if !before {
+					opened = strings.TrimPrefix(one.name, ".")
+				}
+			}
 		}
 	}
 	return opened, closed
@@ -164,7 +212,7 @@ func (z *zones) forgive() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	for _, one := range z.known.Values() {
-		one.failures, one.period = 0, 0
+		one.failures, one.period, one.among = 0, 0, nil
 	}
 }
 
@@ -173,8 +221,8 @@ func (z *zones) troubled() []ZoneState {
 	defer z.mu.Unlock()
 	var list []ZoneState
 	for _, one := range z.known.Values() {
-		if one.failures >= breakAfter {
-			list = append(list, ZoneState{one.name, one.failures, one.since, one.until, one.last.Error()})
+		if one.broken() {
+			list = append(list, ZoneState{strings.TrimPrefix(one.name, "."), one.failures, one.since, one.until, one.last.Error()})
 		}
 	}
 	slices.SortFunc(list, func(a, b ZoneState) int { return strings.Compare(a.Name, b.Name) })

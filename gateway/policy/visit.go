@@ -17,11 +17,12 @@ type Visit struct {
 	client netip.Addr
 	exempt bool // from all tests
 
-	name  *probe // test 1: holds for the whole session, as does
-	lists *quest[dnslist.Findings]
+	reverse *quest[finding] // what test 1 asks holds for the whole session, as does
+	lists   *quest[dnslist.Findings]
 
 	from     string
-	sender   *probe // tests 2 and 3: hold for one sender
+	name     *probe // test 1
+	sender   *probe // tests 2 and 3 ask about one sender
 	spf      *probe
 	grey     string // whom the sender would have to wait for; "" for nobody
 	greyErr  error
@@ -70,18 +71,12 @@ func (v *Visit) begin(ctx context.Context, hello, from string) {
 	v.end(v.sender, v.spf)
 	v.from, v.sender, v.spf, v.grey, v.greyErr, v.wantList = from, nil, nil, "", nil, false
 	g, client := v.gate, v.client
-	again := v.name
-	v.name = v.probe(testPTR, g.PTR)
-	switch {
-	case v.name == nil:
-	case again != nil && again.settled():
-		v.name.quest = again.quest
-	default:
-		v.end(again)
-		v.name.quest = ask(ctx, g.Timeout, func(ctx context.Context) finding { return reverse(ctx, g.Resolver, client) })
-	}
-	if v.name != nil && g.refusesAtGreeting() {
-		v.name.enforce = false // Greet has let it in
+	if v.name = v.probe(testPTR, g.PTR); v.name != nil {
+		if !settled(v.reverse, func(f finding) bool { return f.unsure == nil }) {
+			v.reverse = ask(ctx, g.Timeout, func(ctx context.Context) finding { return reverse(ctx, g.Resolver, client) })
+		}
+		v.name.quest = v.reverse
+		v.name.enforce = v.name.enforce && !g.refusesAtGreeting() // Greet has let it in
 	}
 	// RFC 5321 section 4.5.5: the null sender has no domain.
 	if strings.Contains(from, "@") {
@@ -92,7 +87,7 @@ func (v *Visit) begin(ctx context.Context, hello, from string) {
 	if v.spf = v.probe(testSPF, g.SPF); v.spf != nil {
 		v.spf.quest = ask(ctx, g.Timeout, func(ctx context.Context) finding { return permission(ctx, g, client, hello, from) })
 	}
-	if !g.DNSBL.Mode.off() {
+	if !g.DNSBL.Mode.off() && !v.excused(g.DNSBL) {
 		v.askLists(ctx)
 	}
 }
@@ -129,10 +124,14 @@ func (p *probe) refusal(ctx context.Context) *Refusal {
 	return f.refusal
 }
 
-// settled says whether there is a finding that need not be asked for again.
-func (p *probe) settled() bool {
-	over, fault := p.ended()
-	return !over || fault == "" && p.value.unsure == nil
+// settled says whether a question need not be asked again: it is under way, or
+// has a full answer.
+func settled[T any](q *quest[T], full func(T) bool) bool {
+	if q == nil {
+		return false
+	}
+	over, fault := q.ended()
+	return !over || fault == "" && full(q.value)
 }
 
 // Rcpt refuses by what had to wait for the recipient, and by tests 4 and 5.
@@ -201,11 +200,8 @@ func foldOr(address string) string {
 
 // askLists asks the lists about the client, unless they have answered before.
 func (v *Visit) askLists(ctx context.Context) {
-	if v.lists != nil {
-		over, fault := v.lists.ended()
-		if !over || fault == "" && len(v.lists.value.Unanswered) == 0 {
-			return
-		}
+	if settled(v.lists, func(f dnslist.Findings) bool { return len(f.Unanswered) == 0 }) {
+		return
 	}
 	set, client := v.gate.Lists, v.client
 	v.lists = ask(ctx, v.gate.Timeout, func(ctx context.Context) dnslist.Findings { return set.Address(ctx, dnslist.Clients, client) })
@@ -352,7 +348,10 @@ func (v *Visit) Close() {
 	if v == nil {
 		return
 	}
-	v.end(v.name, v.sender, v.spf)
+	v.end(v.sender, v.spf)
+	if v.reverse != nil {
+		v.reverse.cancel()
+	}
 	if v.lists != nil {
 		v.lists.cancel()
 	}

@@ -165,23 +165,23 @@ func (g *gatherer) link(host string) (string, bool) {
 
 // domains returns the registered domain of a host; where that is below a
 // suffix that its owner lets to others (host.example under a private suffix of
-// the list), the suffix's own registered domain, too. Ours and well-known ones
-// are left out; none are left when the host itself is one of ours.
+// the list), the suffix's own registered domain, too. There are none when the
+// host is one that no list is asked about.
 func (g *gatherer) domains(host string) []string {
-	if g.local(host) {
-		return nil
-	}
 	own := registered(host)
-	if g.ours[own] || g.known[own] || g.local(own) {
+	if own == "" || g.local(host) || g.spared(own) {
 		return nil
 	}
-	var list []string
-	for _, name := range []string{own, organisation(host)} {
-		if name != "" && !g.ours[name] && !g.known[name] && !g.local(name) && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
+	if above := organisation(host); above != "" && above != own && !g.spared(above) {
+		return []string{own, above}
 	}
-	return list
+	return []string{own}
+}
+
+// spared says whether no list is asked about a domain: ours, the recipients',
+// and well-known ones.
+func (g *gatherer) spared(domain string) bool {
+	return g.ours[domain] || g.known[domain] || g.local(domain)
 }
 
 // registered returns the registered domain of a host by the public suffix
@@ -213,7 +213,7 @@ func organisation(host string) string {
 // the public DNS: addresses, single labels, names for local use.
 func hostName(s string) (string, bool) {
 	s = strings.ToLower(strings.TrimSuffix(s, "."))
-	if len(s) > 253 || !strings.Contains(s, ".") {
+	if !strings.Contains(s, ".") || len(s) > 1000 {
 		return "", false
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
@@ -223,8 +223,13 @@ func hostName(s string) (string, bool) {
 		}
 		s = ascii
 	}
-	if _, err := netip.ParseAddr(s); err == nil || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.Contains(s, "..") || s[0] == '.' {
+	if _, err := netip.ParseAddr(s); err == nil || len(s) > 253 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
 		return "", false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 { // RFC 1035 section 2.3.4
+			return "", false
+		}
 	}
 	top := s[strings.LastIndexByte(s, '.')+1:]
 	switch top {

@@ -132,14 +132,19 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	hosts, kept := q.toResolve(hosts)
 	questions := q.pair(entries, c.max-kept)
 	addresses := make([][]netip.Addr, len(hosts))
-	var resolved sync.WaitGroup
 	errs := make([]error, len(hosts))
+	var resolved, asked sync.WaitGroup
 	for i, host := range hosts {
 		resolved.Go(func() { addresses[i], errs[i] = q.resolve(ctx, host) })
 	}
-	q.ask(ctx, questions)
+	var replies []reply
+	asked.Go(func() { replies = q.ask(ctx, questions) })
 	resolved.Wait()
-	q.ask(ctx, q.pairAddresses(addresses, errs, questions, c.max-len(hosts)-len(questions)))
+	more := q.pairAddresses(addresses, errs, questions, c.max-len(hosts)-len(questions))
+	moreReplies := q.ask(ctx, more)
+	asked.Wait()
+	q.take(questions, replies)
+	q.take(more, moreReplies)
 	return q.hits(), nil
 }
 
@@ -305,36 +310,45 @@ func (q *inquiry) pairAddresses(addresses [][]netip.Addr, errs []error, asked []
 	return list
 }
 
-// ask asks questions side by side and takes the answers in their order.
-func (q *inquiry) ask(ctx context.Context, questions []question) {
-	codes := make([][]netip.Addr, len(questions))
-	errs := make([]error, len(questions))
+// A reply is what became of a question.
+type reply struct {
+	codes []netip.Addr
+	err   error
+}
+
+// ask asks questions side by side.
+func (q *inquiry) ask(ctx context.Context, questions []question) []reply {
+	replies := make([]reply, len(questions))
 	var all sync.WaitGroup
 	for i, one := range questions {
 		all.Go(func() {
+			r := &replies[i]
 			text, err := q.mail.Answers.Ask(one.zone.Name+" "+one.entry, func() (string, error) {
 				codes, err := q.set.Ask(ctx, one.zone, one.entry)
 				return join(codes), err
 			})
-			if errs[i] = err; err == nil {
-				codes[i], errs[i] = parse(text)
+			if r.err = err; err == nil {
+				r.codes, r.err = parse(text)
 			}
 		})
 	}
 	all.Wait()
+	return replies
+}
+
+// take notes what replies mean, in the order of their questions.
+func (q *inquiry) take(questions []question, replies []reply) {
 	for i, one := range questions {
-		if errs[i] != nil {
+		if replies[i].err != nil {
 			q.silent[one.zone.Name] = true
 			continue
 		}
-		listing, ok := q.set.Read(one.zone, one.entry, codes[i])
+		listing, ok := q.set.Read(one.zone, one.entry, replies[i].codes)
 		if !ok {
 			continue
 		}
 		for _, symbol := range listing.Symbols {
-			if !slices.Contains(q.found[symbol], one.entry) {
-				q.found[symbol] = append(q.found[symbol], one.entry)
-			}
+			q.found[symbol] = append(q.found[symbol], one.entry)
 		}
 	}
 }

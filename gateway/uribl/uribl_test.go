@@ -78,7 +78,7 @@ func TestCases(t *testing.T) {
 // TestPlan: the symbols and prices make a plan, beside a check with those of
 // the clients, and a listing of 5 points makes a score of 50.
 func TestPlan(t *testing.T) {
-	fake := lookuptest.Zone(t, "bad.example.org.five.example.net. A 127.0.0.2\n")
+	fake := lookuptest.Zone(t, "bad.example.five.example.net. A 127.0.0.2\n")
 	check, _ := newCheck(t, fake, append(slices.Clone(zones), dnslist.Zone{Name: "five.example.net", Of: dnslist.Links, Points: 5})...)
 	plan, err := engine.NewPlan(engine.PlanConfig{Checks: []engine.Check{check}, Prices: check.Prices()})
 	if err != nil {
@@ -96,8 +96,8 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := e.Judge(t.Context(), enginetest.Mail(t, "Subject: x\n\nhttp://bad.example.org/"))
-	if math.Abs(v.Score-50) > 1e-9 || len(v.Symbols) != 1 || v.Symbols[0].Detail != "bad.example.org" {
+	v := e.Judge(t.Context(), enginetest.Mail(t, "Subject: x\n\nhttp://bad.example/"))
+	if math.Abs(v.Score-50) > 1e-9 || len(v.Symbols) != 1 || v.Symbols[0].Detail != "bad.example" {
 		t.Errorf("%+v", v)
 	}
 	for _, c := range []Config{{}, {Resolver: fake}, {Set: nil, Resolver: fake, MaxQueries: 1}} {
@@ -112,14 +112,20 @@ func TestPlan(t *testing.T) {
 func TestBudget(t *testing.T) {
 	var body strings.Builder
 	body.WriteString("From: a@sender.example\nMIME-Version: 1.0\nContent-Type: text/html\n\n")
-	for i := range 2000 {
+	for i := range 500 {
 		fmt.Fprintf(&body, "<img src=http://img%d.pictures%d.example/x.png>", i, i)
 	}
 	for i := range 10_000 {
 		fmt.Fprintf(&body, "<a href=http://www%d.site%d.example/>x</a> <a href=http://192.0.2.%d/>y</a>", i, i, i%250)
 	}
-	for _, max := range []int{1, 2, 7, 20, 60} {
-		fake := lookuptest.Zone(t, "*.example. A 198.51.100.7\nnames.example.net. A 198.51.100.1\nhosts.example.net. A 198.51.100.1\nmulti.example.net. A 198.51.100.1\n")
+	var addresses string // of the first hosts, some of which links name, too
+	for i := range 30 {
+		for k := range 5 {
+			addresses += fmt.Sprintf("www%d.site%d.example. A 192.0.2.%d\n", i, i, 3*i+k)
+		}
+	}
+	for _, max := range []int{1, 2, 7, 20, 60, 100_000} {
+		fake := lookuptest.Zone(t, addresses+"*.example. A 198.51.100.7\nnames.example.net. A 198.51.100.1\nhosts.example.net. A 198.51.100.1\nmulti.example.net. A 198.51.100.1\n")
 		set, err := dnslist.New(dnslist.Config{Resolver: fake, Zones: zones})
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +137,7 @@ func TestBudget(t *testing.T) {
 		m := enginetest.Mail(t, body.String(), "from b@envelope.example", "helo helo.example")
 		inspect(t, check, m)
 		asked := fake.Asked()
-		if len(asked) > max || len(asked) < max-2 {
+		if len(asked) > max || len(asked) < min(max, 500)-2 || len(asked) > 3000 {
 			t.Errorf("%d questions of %d", len(asked), max)
 		}
 		distinct := slices.Compact(slices.Sorted(slices.Values(asked)))
@@ -139,18 +145,55 @@ func TestBudget(t *testing.T) {
 			t.Errorf("a question was asked twice: %v", asked)
 		}
 		for _, q := range asked {
-			if strings.Contains(q, "pictures") {
+			if strings.Contains(q, "pictures") && max <= 60 {
 				t.Errorf("asked about a picture: %s", q)
 			}
 		}
 		if max == 20 {
-			t.Log(strings.Join(asked, "\n"))
-			for _, want := range []string{"sender.example.names.example.net A", "site0.example.multi.example.net A", "www0.site0.example A", "7.100.51.198.hosts.example.net A"} {
+			for _, want := range []string{"sender.example.names.example.net A", "site0.example.multi.example.net A", "www0.site0.example A", "0.2.0.192.hosts.example.net A"} {
 				if !slices.Contains(asked, want) {
 					t.Errorf("not asked: %s", want)
 				}
 			}
 		}
+	}
+}
+
+// TestImportance: a host has the rank of its best link, and a suspended zone
+// costs no question.
+func TestImportance(t *testing.T) {
+	fake := lookuptest.Zone(t, "2.0.0.127.multi.example.net. A 127.255.255.255\ntest.names.example.net. A 127.0.1.2\n2.0.0.127.hosts.example.net. A 127.0.0.2\nb.example.names.example.net. A 127.0.1.2\n")
+	set, err := dnslist.New(dnslist.Config{Resolver: fake, Zones: zones})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Test(t.Context())
+	check, err := New(Config{Set: set, Resolver: fake, MaxQueries: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(fake.Asked())
+	m := enginetest.Mail(t, `Subject: x
+MIME-Version: 1.0
+Content-Type: text/html
+
+<img src="http://a.example/x.png"><img src="http://b.example/x.png"><a href="http://c.example/">c</a><a href="http://b.example/">b</a>`)
+	m.Answers = &engine.Answers{}
+	first := fmt.Sprint(inspect(t, check, m))
+	asked := slices.Sorted(slices.Values(fake.Asked()[before:]))
+	if !slices.Equal(asked, []string{"b.example.names.example.net A", "c.example.names.example.net A"}) {
+		t.Errorf("asked %v", asked)
+	}
+	set, err = dnslist.New(dnslist.Config{Resolver: fake, Zones: zones}) // nothing is suspended any more
+	if err != nil {
+		t.Fatal(err)
+	}
+	if check, err = New(Config{Set: set, Resolver: fake, MaxQueries: 2}); err != nil {
+		t.Fatal(err)
+	}
+	m.Answers = engine.Replay(m.Answers.All())
+	if again := fmt.Sprint(inspect(t, check, m)); again != first || !strings.Contains(first, "LIST_NAMES_SPAM b.example") {
+		t.Errorf("first  %s\nreplay %s", first, again)
 	}
 }
 
@@ -185,7 +228,7 @@ const fourLinks = "From: x@b.example\nSubject: x\n\nhttp://a.example/ http://b.e
 // have changed their minds and states.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		want := "[{LIST_MULTI_PHISH a.example, b.example, c.example and 1 more 0} {LIST_MULTI_ABUSE b.example, e.example 0} {LIST_NAMES_SPAM b.example 0} {LIST_NAMES_ABUSED c.example 0} {LIST_HOSTS 198.51.100.7, 198.51.100.8 0} {LIST_UNANSWERED names.example.net 0}]"
+		want := "[{LIST_MULTI_PHISH b.example, a.example, c.example and 1 more 0} {LIST_MULTI_ABUSE b.example, e.example 0} {LIST_NAMES_SPAM b.example 0} {LIST_NAMES_ABUSED c.example 0} {LIST_HOSTS 198.51.100.7, 198.51.100.8 0} {LIST_UNANSWERED names.example.net 0}]"
 		for range 50 {
 			fake := lookuptest.Zone(t, listed)
 			check, _ := newCheck(t, shuffled{fake}, zones...)
@@ -239,11 +282,11 @@ func TestReplayOfSuspension(t *testing.T) {
 // TestTime: silent zones cost their time once, side by side, never the verdict.
 func TestTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fake := lookuptest.Zone(t, "*.names.example.net. SILENT\n*.hosts.example.net. SILENT\n"+strings.ReplaceAll(listed, ".names.", ".none."))
+		fake := lookuptest.Zone(t, "*.names.example.net. SILENT\n*.hosts.example.net. SILENT\n"+strings.NewReplacer(".names.", ".none.", ".hosts.", ".none.").Replace(listed))
 		check, _ := newCheck(t, fake, zones...)
 		start := time.Now()
 		hits := fmt.Sprint(inspect(t, check, enginetest.Mail(t, fourLinks)))
-		if took := time.Since(start); took != 2*time.Second && took != 4*time.Second {
+		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("took %v", took)
 		}
 		if !strings.Contains(hits, "LIST_MULTI_PHISH") || !strings.Contains(hits, "{LIST_UNANSWERED names.example.net, hosts.example.net 0}") {

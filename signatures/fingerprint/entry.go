@@ -86,7 +86,8 @@ func (e *entry) say(w word, reporter uint64, now time.Time, half time.Duration) 
 		}
 		v.spam, v.ham = 0, 0
 	}
-	v.day, e.voices[i], e.touched = day, v, now
+	v.day = day
+	e.voices[i], e.touched = v, now
 	return true
 }
 

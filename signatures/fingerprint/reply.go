@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -19,7 +20,14 @@ var testAnswer = net.IPv4(127, 0, 0, 2)
 
 // handle answers one message, nil for none. Replies are small: a question, at
 // most one record and the SOA, so that a forged sender address gains nothing.
-func (s *Server) handle(packed []byte, udp bool) []byte {
+func (s *Server) handle(packed []byte, udp bool) (reply []byte) {
+	defer func() { // one request must not end what answers all others
+		if p := recover(); p != nil {
+			s.panics.Add(1)
+			s.c.Log.Error("fingerprints: a request made the program panic", "panic", p, "stack", string(debug.Stack()))
+			reply = nil
+		}
+	}()
 	if len(packed) < 12 || packed[2]&0x80 != 0 { // no header, or a response
 		s.malformed.Add(1)
 		return nil
@@ -32,7 +40,8 @@ func (s *Server) handle(packed []byte, udp bool) []byte {
 	if count(4) != 1 || opcode == dns.OpcodeQuery && (count(6) != 0 || count(8) != 0 || count(10) > 2) || count(8) > maxReports || count(10) > 2 {
 		return s.formatError(packed)
 	}
-	if err := r.Unpack(packed); err != nil {
+	// The library is content with a header whose records are missing.
+	if err := r.Unpack(packed); err != nil || len(r.Question) != 1 || len(r.Ns) != count(8) || len(r.Extra) != count(10) {
 		return s.formatError(packed)
 	}
 	switch opcode {
@@ -57,7 +66,6 @@ func (s *Server) formatError(packed []byte) []byte {
 
 // pack packs a reply and cuts it if it is too long for UDP.
 func (s *Server) pack(m, r *dns.Msg, udp bool) []byte {
-	m.Compress = true
 	size := dns.MinMsgSize
 	if opt := r.IsEdns0(); opt != nil {
 		if opt.Version() != 0 { // RFC 6891 section 6.1.3
@@ -70,6 +78,7 @@ func (s *Server) pack(m, r *dns.Msg, udp bool) []byte {
 	if udp {
 		m.Truncate(size)
 	}
+	m.Compress = true // Truncate takes it off what fits without
 	reply, err := m.Pack()
 	if err != nil {
 		s.c.Log.Error("fingerprints: packing a reply", "error", err)

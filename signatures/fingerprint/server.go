@@ -45,6 +45,7 @@ type Stats struct {
 	Reports, Refused   uint64 // reports of fingerprints taken, and messages with reports refused
 	Entries            int    // in the store
 	Dropped, Malformed uint64 // entries that vanished; messages that could not be read
+	Panics             uint64 // requests that were given up because of a bug
 }
 
 // A Server answers queries for fingerprints by DNS over UDP and TCP from a
@@ -58,7 +59,7 @@ type Server struct {
 	udp   *net.UDPConn
 	tcp   *net.TCPListener
 
-	queries, listed, reports, refused, dropped, malformed atomic.Uint64
+	queries, listed, reports, refused, dropped, malformed, panics atomic.Uint64
 
 	mu     sync.Mutex
 	open   map[net.Conn]bool // TCP sessions
@@ -138,7 +139,7 @@ func (s *Server) Addr() string { return s.tcp.Addr().String() }
 // Stats are the figures until now.
 func (s *Server) Stats() Stats {
 	return Stats{Queries: s.queries.Load(), Listed: s.listed.Load(), Reports: s.reports.Load(), Refused: s.refused.Load(),
-		Dropped: s.dropped.Load(), Malformed: s.malformed.Load(), Entries: s.store.entries()}
+		Dropped: s.dropped.Load(), Malformed: s.malformed.Load(), Panics: s.panics.Load(), Entries: s.store.entries()}
 }
 
 // sweepEvery is how often entries that are over are dropped.

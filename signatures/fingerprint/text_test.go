@@ -150,7 +150,9 @@ func TestIdeographs(t *testing.T) {
 // TestResemblance: the bands that two texts share are as many as their
 // resemblance says, J² of all.
 func TestResemblance(t *testing.T) {
-	word := func(i int) string { return fmt.Sprintf("%c%c%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i*7%26, 'a'+i*11%26, 'a'+i/3%26) }
+	word := func(i int) string {
+		return fmt.Sprintf("%c%c%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i*7%26, 'a'+i*11%26, 'a'+i/3%26)
+	}
 	for _, share := range []int{50, 80, 95} { // percent of words in both
 		total := 0
 		const texts = 40

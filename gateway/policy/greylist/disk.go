@@ -22,8 +22,8 @@ var (
 )
 
 // open takes the lock and opens the database. A file says, while Badger opens it,
-// that it does: Badger panics beyond anyone's reach over some kinds of damage, so
-// that a process which finds the file knows that the last one died of it.
+// that it does: should Badger panic beyond anyone's reach over a damage that
+// checkTables does not see, the next process knows that the last one died of it.
 func (s *Store) open() error {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return err
@@ -146,6 +146,9 @@ func tryBadger(o badger.Options) (db *badger.DB, err error) {
 			db, err = nil, fmt.Errorf("badger panicked: %v", p)
 		}
 	}()
+	if err := checkTables(o); err != nil {
+		return nil, err
+	}
 	if db, err = badger.Open(o); err != nil {
 		return nil, err
 	}
