@@ -37,7 +37,7 @@ func (s *session) turnAway(r *policy.Refusal, to string) error {
 	s.turned.Add(1)
 	s.logRefusal(s.conn.Client().Addr(), hello, s.from, to, r)
 	if r.Close {
-		_ = s
+		s.conn.CloseAfterReply()
 	}
 	return replyTo(r)
 }

@@ -205,6 +205,13 @@ func (c *Config) check() error {
 	if len(c.ours()) > 0 && len(c.Outgoing) == 0 {
 		c.warn("outgoing_smtp is not set: there is no way out for what goes back to senders")
 	}
+	if !c.NetCheck {
+		for _, key := range []string{"policy.ptr", "policy.sender_domain", "policy.spf", "policy.dnsbl"} {
+			if s := settingFor(key); c.origins[key] != "default" && s.show(c) != `"off"` {
+				c.warn("%s: %s: has no effect while netcheck is off", c.origins[key], key)
+			}
+		}
+	}
 	for _, s := range c.ByDomain {
 		if mode := cmp.Or(s.TLS, c.RelayTLS); len(s.Pins) > 0 && mode != "verify" {
 			return fmt.Errorf("%s: tls_pin: pins count with tls = \"verify\" only, and it is %q", s.origins["tls_pin"], mode)

@@ -98,6 +98,17 @@ func TestErrorsNameFileLineAndKey(t *testing.T) {
 		"[[domain]]\nname=\"a\"\nverify=\"list\"":                                                      ":3: verify: \"list\" needs recipients",
 		"[[domain]]\nname=\"a\"\nqueue=\"a b\"":                                                        ":3: queue: \"a b\" is no name of a queue",
 		"[[domain]]\nname=\"a\"\ndestinations=[\"x\"]\nsource=\"host\"":                                ":4: source: \"host\" is no IP address",
+		"[policy]\nptr = \"maybe\"":                                                                    ":2: policy.ptr: \"maybe\" is none of off, score, enforce",
+		"[policy]\nptr_exempt = [\"host 192.0.2.1\"]":                                                  ":2: policy.ptr_exempt: \"host 192.0.2.1\" does not begin with client, sender or recipient",
+		"[policy]\nspf_exempt = [\"client example.org\"]":                                              ":2: policy.spf_exempt: \"example.org\" is no address and no network",
+		"[policy]\ntrusted = [\"here\"]":                                                               ":2: policy.trusted: \"here\" is no address and no network",
+		"[dns]\nservers = [\"resolver.example\"]":                                                      ":2: dns.servers: \"resolver.example\" is no address of a resolver",
+		"[[list]]\nof = [\"clients\"]":                                                                 ":1: zone: is missing",
+		"[[list]]\nzone = \"a.example\"\nof = [\"mail\"]":                                              ":3: of: \"mail\" is none of clients",
+		"[[list]]\nzone = \"a.example\"\ncodes = [\"127.0.0.2\"]":                                      ":3: codes: \"127.0.0.2\" is not \"ANSWER MEANING [POINTS]\"",
+		"[[list]]\nzone = \"a.example\"\npoints = 200":                                                 ":3: points: 200 is not between -20 and 20",
+		"[[list]]\nzone = \"a.example\"\nlabel = \"a b\"":                                              ":3: label: \"a b\" is no name",
+		"[[domain]]\nname=\"a\"\ngreylist=\"yes\"":                                                     ":3: greylist: \"yes\" is none of off, score, enforce",
 		"[[recipient]]\naddress=\"a@b\"\ndestinations=[\"x\"]":                                         ":3: destinations: unknown setting",
 	} {
 		_, err := load(t, ".toml", text)
@@ -107,6 +118,35 @@ func TestErrorsNameFileLineAndKey(t *testing.T) {
 		if err != nil && report(io.Discard, err) != exitUsage {
 			t.Errorf("%q: exit code %d, want %d", text, report(io.Discard, err), exitUsage)
 		}
+	}
+}
+
+// TestListErrors: what only the whole of a [[list]] tells is refused, too.
+func TestListErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"[[list]]\nzone = \"a.example\"\ncodes = [\"256.0.0.1 X\"]":                                    "256.0.0.1",
+		"[[list]]\nzone = \"a.example\"\nlabel = \"A\"\n[[list]]\nzone = \"b.example\"\nlabel = \"A\"": "LIST_A",
+		"[[list]]\nzone = \"a.example\"\nof = [\"clients\", \"links\"]":                                "a.example",
+		"[fingerprint]\nzone = \"" + strings.Repeat("a.", 120) + "example\"":                           "fingerprint.zone",
+	} {
+		c, err := load(t, ".toml", text)
+		if err == nil {
+			_, _, err = prepare(c, nil, nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || report(io.Discard, err) != exitUsage {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// TestNetcheckOff: tests that ask DNS are named when netcheck makes them idle.
+func TestNetcheckOff(t *testing.T) {
+	c, err := load(t, ".toml", "netcheck = false\n[policy]\nptr = \"enforce\"\nspf = \"off\"\ngreylist = \"enforce\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(c.Warnings, "\n"); len(c.Warnings) != 1 || !strings.Contains(all, "policy.ptr: has no effect while netcheck is off") {
+		t.Errorf("warnings %q", all)
 	}
 }
 

@@ -99,6 +99,7 @@ configuration or rule file.`,
 		trainCommand(g),
 		learnCommand(g),
 		corpusCommand(g),
+		fingerprintCommand(g),
 		&cobra.Command{
 			Use:   "version",
 			Short: "Print the version",

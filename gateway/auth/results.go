@@ -55,7 +55,7 @@ func Results(host string, m *engine.Mail) []string {
 		policy = "policy.dmarc=" + a.Policy
 	}
 	add("dmarc", a.DMARC, property("header.from", author(m)), policy)
-	add("arc", a.ARC, property("header.d", a.Sealer))
+	add("arc", a.ARC)
 	add("iprev", a.IPRev, clientProperty(m.Session.Client))
 	if results == 0 {
 		return append(words, "none")

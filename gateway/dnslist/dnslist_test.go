@@ -242,6 +242,7 @@ func TestText(t *testing.T) {
 		9.2.0.192.t.example.net. TXT "second"
 		9.2.0.192.t.example.net. TXT "first\r\n250 ok\t\x00 \xff here"
 		9.2.0.192.t.example.net. TXT "\n"
+		9.2.0.192.t.example.net. TXT "third"
 		9.2.0.192.l.example.net. A 127.0.0.2
 		9.2.0.192.l.example.net. TXT `+strings.Repeat("long ", 3000)+`
 		9.2.0.192.s.example.net. A 127.0.0.2

@@ -1,13 +1,6 @@
 package policy
 
-import (
-	"strings"
-
-	"golang.org/x/net/publicsuffix"
-
-	"spamcatcher/engine"
-	"spamcatcher/gateway/domain"
-)
+import "spamcatcher/engine"
 
 // A sender is one address that a message gives as its origin.
 type sender struct {
@@ -41,63 +34,17 @@ func (p *Policy) sendersOf(m *engine.Mail) []sender {
 		if !ok {
 			continue
 		}
-		domain := address[strings.LastIndexByte(address, '@')+1:]
-		approvable := p.approveForgeable && i == 0 || sure && authentic(m, domain)
+		approvable := p.approveForgeable && i == 0 || sure && authentic(m)
 		all = append(all, sender{address, approvable})
 	}
 	return all
 }
 
-// authentic says whether the domain of the From header is proved: by DMARC; by
-// SPF for an envelope sender whose domain is aligned with it; or by DKIM when
-// every signature is of an aligned domain, so that whichever verified will do.
-func authentic(m *engine.Mail, from string) bool {
-	if m.Auth.DMARC == "pass" {
-		return true
-	}
-	if m.Auth.SPF == "pass" {
-		if envelope, ok := foldAddress(m.Envelope.From); ok && aligned(envelope[strings.LastIndexByte(envelope, '@')+1:], from) {
-			return true
-		}
-	}
-	signatures := m.Message.Header().RawValues("DKIM-Signature")
-	if m.Auth.DKIM != "pass" || len(signatures) == 0 {
-		return false
-	}
-	for _, s := range signatures {
-		signer, ok := domain.Fold(signingDomain(s))
-		if !ok || !aligned(signer, from) {
-			return false
-		}
-	}
-	return true
-}
-
-// signingDomain returns the d= tag of a DKIM signature: RFC 6376 section 3.5.
-// A tag that is there twice makes the signature invalid, and names nobody.
-func signingDomain(signature string) string {
-	domain, seen := "", false
-	for tag := range strings.SplitSeq(signature, ";") {
-		name, value, _ := strings.Cut(tag, "=")
-		if strings.TrimSpace(name) == "d" {
-			if seen {
-				return ""
-			}
-			domain, seen = strings.TrimSpace(value), true
-		}
-	}
-	return domain
-}
-
-// aligned says whether two folded domains are the same organisation's: relaxed
-// alignment, told by the public suffix list.
-func aligned(a, b string) bool {
-	if a == b {
-		return true
-	}
-	oa, errA := publicsuffix.EffectiveTLDPlusOne(a)
-	ob, errB := publicsuffix.EffectiveTLDPlusOne(b)
-	return errA == nil && errB == nil && oa == ob
+// authentic says whether the domain of the From header is proved: by DMARC, or
+// by SPF or DKIM of a domain that is aligned with it, though its owner asks for
+// no proof.
+func authentic(m *engine.Mail) bool {
+	return m.Auth.DMARC == "pass" || m.Auth.Aligned
 }
 
 // A ruling is what the sender lists say.

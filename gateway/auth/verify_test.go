@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
+	"spamcatcher/gateway/lookup"
+	"spamcatcher/gateway/lookup/lookuptest"
+)
+
+func mail(raw string) *engine.Mail {
+	return &engine.Mail{Message: message.Parse([]byte(raw), message.Limits{})}
+}
+
+func letterZone() string {
+	return fmt.Sprintf("ed._domainkey.example.com TXT %q\n_dmarc.example.com TXT v=DMARC1; p=reject\nmail.example.com A 192.0.2.1\nexample.com TXT v=spf1 a:mail.example.com -all\n", edRecord())
+}
+
+func TestVerify(t *testing.T) {
+	v, _ := verifier(t, letterZone())
+	signed := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
+	good, bad := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for _, c := range []struct {
+		name   string
+		client netip.Addr
+		from   string
+		raw    string
+		want   string
+	}{
+		{"all pass", good, "bounce@example.com", signed, "pass pass pass reject example.com example.com true none"},
+		{"forwarded", bad, "bounce@example.com", signed, "fail pass pass reject example.com example.com true none"},
+		{"not signed", good, "bounce@example.com", letter, "pass none pass reject example.com example.com true none"},
+		{"forged", bad, "ann@example.com", letter, "fail none fail reject example.com example.com false none"},
+		{"forged by one who passes", good, "eve@mail.example.net", strings.Replace(signed, "noon", "nine", 1), "none fail fail reject example.com example.com false none"},
+		{"null sender, HELO of the author", good, "", letter, "none none fail reject example.com example.com false none"},
+		{"two authors", good, "ann@example.com", "From: eve@example.net\r\n" + signed, "pass policy permerror    false none"},
+		{"no author", good, "ann@example.com", "Subject: x\r\n\r\n", "pass none permerror    false none"},
+		{"an author in two readings", good, "ann@example.com", strings.Replace(letter, "<ann@example.com>", "<ann@example.com><eve@example.net>", 1), "pass none permerror    false none"},
+		{"a partial signature does not prove the author", bad, "ann@example.com", sealWith(t, letter, "DKIM-Signature", "v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.com; s=ed; l=5; h=from:to:subject:date; bh="+bh("Hello"), letterFields, edKey()),
+			"fail policy fail reject example.com example.com false none"},
+		{"an empty message", good, "ann@example.com", "", "pass none permerror    false none"},
+	} {
+		m := mail(c.raw)
+		spf := v.SPF(t.Context(), c.client, "mail.example.com", c.from)
+		a := v.Verify(t.Context(), m, spf)
+		got := fmt.Sprintf("%s %s %s %s %s %s %v %s", a.SPF, a.DKIM, a.DMARC, a.Policy, a.From, a.Organization, a.Aligned, a.ARC)
+		if got != c.want {
+			t.Errorf("%s: %s, want %s (%s)", c.name, got, c.want, reasons(a.Signatures))
+		}
+	}
+	if a := v.Verify(t.Context(), &engine.Mail{}, SPF{Result: Pass, Domain: "example.com"}); a.SPF != Pass || a.DMARC != "" || a.DKIM != "" {
+		t.Errorf("without a message: %+v", a)
+	}
+	if a := v.Verify(t.Context(), mail(signed), SPF{}); a.SPF != "" || a.DMARC != Pass {
+		t.Errorf("without SPF: %+v", a)
+	}
+	if a := v.Verify(t.Context(), mail(letter), SPF{}); a.DMARC != TempError {
+		t.Errorf("without SPF and signature: %+v", a)
+	}
+}
+
+// DNS that never answers, and DNS that answers after ten seconds: Verify ends
+// with its time or the caller's, says temperror, and leaves nobody behind.
+func TestVerifyWithoutAnswers(t *testing.T) {
+	signed := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
+	silent := "example.com SILENT\n_dmarc.example.com SILENT\n_dmarc.com SILENT\ned._domainkey.example.com SILENT\n"
+	for _, c := range []struct {
+		name  string
+		zone  string
+		delay time.Duration
+		own   time.Duration
+		ctx   time.Duration
+		want  time.Duration
+	}{
+		{"silent, its own time", silent, 0, 2 * time.Second, time.Minute, 2 * time.Second},
+		{"silent, the caller's time", silent, 0, time.Minute, time.Second, time.Second},
+		{"slow", letterZone(), 10 * time.Second, 2 * time.Second, time.Minute, 2 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fake := lookuptest.Zone(t, c.zone)
+			fake.Delay = c.delay
+			v, err := New(Config{Resolver: fake, Timeout: c.own})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
+			defer cancel()
+			start := time.Now()
+			a := v.Verify(ctx, mail(signed), SPF{Result: TempError, Domain: "example.com"})
+			if took := time.Since(start); took != c.want {
+				t.Errorf("%s: took %v, want %v", c.name, took, c.want)
+			}
+			if a.DKIM != TempError || a.DMARC != TempError || a.Policy != "" || a.ARC != None || a.Aligned {
+				t.Errorf("%s: %+v", c.name, a)
+			}
+		})
+	}
+}
+
+// A slow but living DNS is waited for once, not once for each question.
+func TestVerifyAsksSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := lookuptest.Zone(t, letterZone())
+		fake.Delay = time.Second
+		v, err := New(Config{Resolver: fake})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
+		start := time.Now()
+		a := v.Verify(t.Context(), mail(strings.Replace(signed, "ann@example.com", "ann@example.com", 1)), SPF{Result: Fail, Domain: "example.com"})
+		if took := time.Since(start); a.DMARC != Pass || took > 2*time.Second {
+			t.Errorf("%+v after %v", a, took)
+		}
+	})
+}
+
+// panicking is a resolver with a fault.
+type panicking struct{}
+
+func (panicking) Query(context.Context, string, lookup.Kind) (lookup.Answer, error) { panic("fault") }
+
+func TestVerifierConfig(t *testing.T) {
+	if _, err := New(Config{}); err == nil {
+		t.Error("made without a resolver")
+	}
+	if _, err := New(Config{Resolver: panicking{}, MaxSignatures: -1}); err == nil {
+		t.Error("made with a negative limit")
+	}
+}
+
+// The most expensive mail we could think of: what it costs is bounded.
+func TestExpensiveMail(t *testing.T) {
+	names := strings.Repeat("from:x:", 99) + "from"
+	var b strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&b, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=s%d; h=%s; bh=%s; b=%s\r\n", i, names, bh("x"), strings.Repeat("AAAA", 128))
+	}
+	for i := range 9000 {
+		fmt.Fprintf(&b, "X: %d\r\n", i)
+	}
+	b.WriteString("From: a@example.com\r\n\r\n")
+	b.WriteString(strings.Repeat(" \t x \r\n\r\n", 500_000))
+	v, fake := verifier(t, fmt.Sprintf("*._domainkey.example.com TXT %q\n", rsaRecord(t, rsaKey())))
+	m := mail(b.String())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	a := v.Verify(t.Context(), m, SPF{Result: None})
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	if len(a.Signatures) != 5 || a.DKIM != Fail || len(fake.Asked()) > 5+maxDMARCQueries {
+		t.Errorf("%d signatures, %s, %d questions", len(a.Signatures), a.DKIM, len(fake.Asked()))
+	}
+	t.Logf("FIGURES a mail of %d bytes with 50 signatures of 200 names took %v and %d bytes of memory", b.Len(), took, after.TotalAlloc-before.TotalAlloc)
+	if took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// BenchmarkVerify verifies a signed message of 5 KB; the answer is checked.
+func BenchmarkVerify(b *testing.B) {
+	text := letter + strings.Repeat("This is a line of a letter that goes on for quite a while.\r\n", 80)
+	zone := letterZone() + fmt.Sprintf("rsa._domainkey.example.com TXT %q\n", rsaRecord(b, rsaKey()))
+	for _, c := range []struct {
+		name string
+		raw  []byte
+	}{
+		{"ed25519", sign(b, []byte(text), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...)},
+		{"rsa2048", sign(b, []byte(text), "example.com", "rsa", rsaKey(), "relaxed", "relaxed", letterFields...)},
+		{"unsigned", []byte(text)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			v, _ := verifier(b, zone)
+			m := mail(string(c.raw))
+			b.SetBytes(int64(len(c.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				a := v.Verify(b.Context(), m, SPF{Result: Pass, Domain: "example.com"})
+				if a.DMARC != Pass || c.name != "unsigned" && a.DKIM != Pass {
+					b.Fatalf("%+v", a)
+				}
+			}
+		})
+	}
+}
