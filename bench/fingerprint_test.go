@@ -70,7 +70,9 @@ func (b *mailbag) add(s sample) {
 // some are n of the samples, as chance would choose them, always the same.
 func (b *mailbag) some(n int) []sample {
 	list := slices.Clone(b.samples)
-	slices.SortFunc(list, func(a, b sample) int { return strings.Compare(fmt.Sprintf("%016x", hashed(a.name)), fmt.Sprintf("%016x", hashed(b.name))) })
+	slices.SortFunc(list, func(a, b sample) int {
+		return strings.Compare(fmt.Sprintf("%016x", hashed(a.name)), fmt.Sprintf("%016x", hashed(b.name)))
+	})
 	return list[:min(n, len(list))]
 }
 

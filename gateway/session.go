@@ -76,7 +76,7 @@ func (s *session) Reset() {
 
 // Logout ends the session.
 func (s *session) Logout() error {
-	_ = s
+	s.visit.Close()
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -33,6 +34,8 @@ type scoreOptions struct {
 	json, explain bool
 	filesFrom     string
 	jobs          int
+	network       bool
+	facts         [3]string // client, helo, from
 }
 
 // collectAt is by how many percent what is in use may grow until garbage is
@@ -61,9 +64,13 @@ func scoreCommand(g *global) *cobra.Command {
 		Short: "Score messages without a server",
 		Long: `Scores messages: files, all files below directories, or - for one message on standard
 input. A message that cannot be read is reported on standard error, the others are
-scored, and the exit code is 1.`,
+scored, and the exit code is 1.
+
+Nothing is asked of the network, unless --network is given: then signatures, DMARC,
+lists and fingerprints are looked up as by the gateway, and SPF if --client is given.`,
 		Example: `  spamcatcher score --explain message.eml
   spamcatcher score --json maildir/new | jq .score
+  spamcatcher score --network --client 192.0.2.1 --from a@example.org --explain message.eml
   find mail -name '*.eml' | spamcatcher score --json --files-from -`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && o.filesFrom == "" {
@@ -77,10 +84,11 @@ scored, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			judge, err := newEngine(config)
+			judge, err := newScorer(config, o)
 			if err != nil {
 				return err
 			}
+			defer judge.close()
 			collect(collectAt)
 			return score(c, judge, args, o)
 		},
@@ -89,6 +97,11 @@ scored, and the exit code is 1.`,
 	c.Flags().BoolVar(&o.explain, "explain", false, "print what was found, with its share of the result")
 	c.Flags().StringVar(&o.filesFrom, "files-from", "", "read the names of messages from `FILE`, one a line (- is standard input)")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", runtime.GOMAXPROCS(0), "messages scored at one time")
+	c.Flags().BoolVar(&o.network, "network", false, "ask DNS about the messages, as the gateway does")
+	for i, fact := range []string{"client", "helo", "from"} {
+		what := []string{"`ADDRESS` that the messages came from", "`NAME` that the client gave itself", "envelope sender, an `ADDRESS`"}[i]
+		c.Flags().StringVar(&o.facts[i], fact, "", what)
+	}
 	return c
 }
 
@@ -96,14 +109,15 @@ scored, and the exit code is 1.`,
 type scored struct {
 	path    string
 	verdict engine.Verdict
-	elapsed time.Duration // reading of the file excluded
+	answers map[string]string // of the network
+	elapsed time.Duration     // reading of the file excluded
 	err     error
 }
 
 // score judges what args and --files-from name, in that order. Results come
 // out in the order of the names, each as soon as it and those before it are
 // there, so that a program that sends one name at a time gets its answer.
-func score(c *cobra.Command, judge *engine.Engine, args []string, o scoreOptions) error {
+func score(c *cobra.Command, judge *scorer, args []string, o scoreOptions) error {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	r := &results{out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10), errors: c.ErrOrStderr(), bar: newProgress(c, args, o), options: o}
@@ -161,7 +175,7 @@ func (r *results) add(s scored) error {
 
 // scoreOne judges one message after the other in one goroutine: handing each
 // to another would cost more processor time than many a message takes.
-func scoreOne(ctx context.Context, judge *engine.Engine, stdin io.Reader, args []string, r *results) (err error) {
+func scoreOne(ctx context.Context, judge *scorer, stdin io.Reader, args []string, r *results) (err error) {
 	var buffer []byte
 	list := flushing{stdin, r.out}
 	names(ctx, list, args, r.options.filesFrom, func(name string, fault error) {
@@ -195,7 +209,7 @@ func (f flushing) Read(p []byte) (int, error) {
 }
 
 // scoreMany judges several messages side by side.
-func scoreMany(ctx context.Context, judge *engine.Engine, stdin io.Reader, args []string, r *results) error {
+func scoreMany(ctx context.Context, judge *scorer, stdin io.Reader, args []string, r *results) error {
 	type job struct {
 		path   string
 		result chan scored
@@ -327,7 +341,7 @@ func names(ctx context.Context, stdin io.Reader, args []string, filesFrom string
 
 // scoreFile judges one message. It reads it into buffer, where that is large
 // enough, and returns what may be the buffer of the next.
-func scoreFile(ctx context.Context, judge *engine.Engine, name string, stdin io.Reader, buffer []byte) (scored, []byte) {
+func scoreFile(ctx context.Context, judge *scorer, name string, stdin io.Reader, buffer []byte) (scored, []byte) {
 	var raw []byte
 	var err error
 	if name == "-" {
@@ -340,13 +354,13 @@ func scoreFile(ctx context.Context, judge *engine.Engine, name string, stdin io.
 	}
 	begin := time.Now()
 	m := &engine.Mail{Message: message.Parse(raw, message.Limits{})}
-	v := judge.Judge(ctx, m)
+	v := judge.judge(ctx, m)
 	if v.TimedOut || cap(raw) > maxBuffer {
 		buffer = nil // a check may still be reading it; or it is a large one
 	} else {
 		buffer = raw[:0]
 	}
-	return scored{path: name, verdict: v, elapsed: time.Since(begin)}, buffer
+	return scored{path: name, verdict: v, answers: m.Answers.All(), elapsed: time.Since(begin)}, buffer
 }
 
 // maxBuffer is the largest buffer that is kept for the next message.
@@ -430,6 +444,17 @@ func (s scored) appendJSON(b []byte) []byte {
 	b = appendNumber(append(b, `,"log_odds":`...), v.LogOdds)
 	b = appendNumber(append(b, `,"bias":`...), v.Bias)
 	b = appendString(append(b, `,"plan":`...), v.Plan)
+	if len(s.answers) > 0 {
+		b = append(b, `,"answers":{`...)
+		for i, question := range slices.Sorted(maps.Keys(s.answers)) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, question), ':')
+			b = appendString(b, s.answers[question])
+		}
+		b = append(b, '}')
+	}
 	return append(b, "}\n"...)
 }
 

@@ -64,10 +64,12 @@ func sealWith(t testing.TB, raw, field, tags string, names []string, key crypto.
 	return line + b64(b) + "\r\n" + raw
 }
 
-func bh(body string) string {
-	h := sha256.Sum256([]byte(body))
-	return b64(h[:])
+func digestOf(text string) []byte {
+	h := sha256.Sum256([]byte(text))
+	return h[:]
 }
+
+func bh(body string) string { return b64(digestOf(body)) }
 
 // relaxedLetter is the body of letter in the relaxed form.
 const relaxedLetter = "Hello Bob,\r\n\r\nlunch at noon?\r\n"

@@ -120,7 +120,7 @@ func (s *Set) Symbols(of Of) []Symbol {
 			if slices.ContainsFunc(z.codes[:i], func(other matcher) bool { return other.symbol == m.symbol }) {
 				continue
 			}
-			d := what + " is listed by " + z.Name
+			d := what + " is listed by " + z.Public()
 			if meaning := strings.TrimPrefix(m.symbol, "LIST_"+z.Label+"_"); meaning != m.symbol {
 				d += " as " + strings.ToLower(strings.ReplaceAll(meaning, "_", " "))
 			}
@@ -288,7 +288,7 @@ func (s *Set) Read(z *Zone, entry string, codes []netip.Addr) (Listing, bool) {
 // Findings are what all zones said about one entry.
 type Findings struct {
 	Listings   []Listing // in the order of zones
-	Unanswered []string  // names of the zones that could not tell, in the order of zones
+	Unanswered []string  // public names of the zones that could not tell, in the order of zones
 }
 
 // Address asks all zones of the kinds about an address, in parallel. It returns
@@ -330,8 +330,8 @@ func (s *Set) find(ctx context.Context, of Of, entry string, six bool) Findings 
 		switch r := results[i]; {
 		case errors.Is(r.err, ErrNoEntry):
 		case r.err != nil:
-			if !slices.Contains(f.Unanswered, z.Name) {
-				f.Unanswered = append(f.Unanswered, z.Name)
+			if name := z.Public(); !slices.Contains(f.Unanswered, name) {
+				f.Unanswered = append(f.Unanswered, name)
 			}
 		default:
 			if l, ok := s.Read(&z.Zone, entry, r.codes); ok {

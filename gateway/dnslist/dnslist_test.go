@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -325,5 +327,56 @@ func TestKnown(t *testing.T) {
 		if got := read(c.zone, strings.Fields(c.codes)...); got != c.want {
 			t.Errorf("%s %s: %s, want %s", c.zone, c.codes, got, c.want)
 		}
+	}
+}
+
+// TestKeysStayAtHome: what stands in a header or a reply names no zone whose
+// name is a secret.
+func TestKeysStayAtHome(t *testing.T) {
+	const key = "abcdefghijklmnop0123456789"
+	fake := lookuptest.Zone(t, "9.2.0.192."+key+".zen.dq.example.net. A 127.0.0.2\n8.2.0.192."+key+".zen.dq.example.net. SERVFAIL")
+	s := newSet(t, fake, Zone{Name: key + ".zen.dq.example.net"})
+	f := s.Address(t.Context(), Clients, netip.MustParseAddr("192.0.2.9"))
+	g := s.Address(t.Context(), Clients, netip.MustParseAddr("192.0.2.8"))
+	if len(f.Listings) != 1 || len(g.Unanswered) != 1 {
+		t.Fatalf("%+v, %+v", f, g)
+	}
+	got := fmt.Sprint(f.Listings[0].Symbols, f.Listings[0].Text(t.Context()), s.Symbols(Clients), g.Unanswered)
+	if want := "[LIST_ZEN_DQ_EXAMPLE_NET]192.0.2.9 is listed by zen.dq.example.net[{LIST_ZEN_DQ_EXAMPLE_NET the client's address is listed by zen.dq.example.net 2}] [zen.dq.example.net]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for name, want := range map[string]string{
+		"zen.spamhaus.org":                           "zen.spamhaus.org",
+		"a-very-long-name-with-words.bl.example.net": "a-very-long-name-with-words.bl.example.net",
+		"abcdefghijklmnopqrstuvwxyz.org":             "abcdefghijklmnopqrstuvwxyz.org",
+		key + ".example.net":                         "example.net",
+		"dul." + key + ".dnsbl.example.net":          "dul.dnsbl.example.net",
+		"net":                                        "net",
+	} {
+		if got := (&Zone{Name: name}).Public(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestLoggedOnce: a list that answers a thousand mails with an error code is one
+// line of the log.
+func TestLoggedOnce(t *testing.T) {
+	fake := lookuptest.Zone(t, "*.a.example.net. A 127.255.255.255\n")
+	var log strings.Builder
+	s, err := New(Config{Resolver: fake, Zones: []Zone{{Name: "a.example.net"}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 1000 {
+		all.Go(func() {
+			s.Address(t.Context(), Clients, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}))
+		})
+	}
+	all.Wait()
+	s.Test(t.Context())
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "zone=a.example.net") || !strings.Contains(log.String(), "too many queries") {
+		t.Errorf("%d lines: %s", n, log.String())
 	}
 }

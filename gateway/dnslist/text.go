@@ -32,7 +32,7 @@ func (l Listing) Text(ctx context.Context) string {
 			}
 		}
 	}
-	return clean(l.Detail + " is listed by " + l.Zone.Name)
+	return clean(l.Detail + " is listed by " + l.Zone.Public())
 }
 
 // clean makes one line of printable ASCII of a text, at most maxText octets:

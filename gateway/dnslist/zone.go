@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"spamcatcher/gateway/lookup"
@@ -48,7 +49,7 @@ const DefaultPoints = 2.0
 type Zone struct {
 	// Name of the zone in DNS.
 	Name string
-	// Label is the zone's part of a symbol, LIST_<LABEL>. "": made from Name.
+	// Label is the zone's part of a symbol, LIST_<LABEL>. "": made from Public.
 	Label string
 	// Of says what the zone is asked about. 0: clients. A zone is asked about
 	// clients or about what a message holds: one that is to be asked about both
@@ -72,6 +73,19 @@ type Zone struct {
 	// senders it is "score".
 	Mode string
 }
+
+// Public returns the zone's name as anybody may read it: without labels that
+// are keys. Lists that are paid for have names such as
+// <26 letters and digits>.zen.example.net, which nobody else may learn.
+func (z *Zone) Public() string {
+	labels := strings.Split(z.Name, ".")
+	shown := slices.DeleteFunc(labels[:max(len(labels)-2, 0)], func(label string) bool {
+		return len(label) >= minKey && !strings.Contains(label, "-")
+	})
+	return strings.Join(slices.Concat(shown, labels[max(len(labels)-2, 0):]), ".")
+}
+
+const minKey = 20 // octets of a label
 
 // A Code is one meaning among a zone's answers.
 type Code struct {
@@ -127,7 +141,7 @@ func compile(c Zone) (*zone, error) {
 		return nil, fmt.Errorf("%q is no name of a zone", c.Name)
 	}
 	if z.Label == "" {
-		z.Label = strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(z.Name))
+		z.Label = strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(z.Public()))
 	}
 	if !symbolic(z.Label) {
 		return nil, fmt.Errorf("label %q of %s has other characters than A-Z, 0-9 and _", z.Label, z.Name)

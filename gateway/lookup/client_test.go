@@ -320,9 +320,12 @@ func TestForeignRecords(t *testing.T) {
 		return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: 60}
 	}
 	foreign := &dns.A{Hdr: header("bank.example.net.", dns.TypeA), A: []byte{203, 0, 113, 66}}
+	chaos := &dns.A{Hdr: header("www.example.org.", dns.TypeA), A: []byte{203, 0, 113, 66}}
+	chaos.Hdr.Class = dns.ClassCHAOS
+	authority := &dns.SOA{Hdr: header("example.net.", dns.TypeSOA), Ns: ".", Mbox: ".", Minttl: 60}
 	c := client(t, Config{}, s)
-	s.Set(lookuptest.Fault{Below: "www.example.org", Edit: func(m *dns.Msg) { m.Answer = append([]dns.RR{foreign}, m.Answer...) }},
-		lookuptest.Fault{Below: "alias.example.org", Edit: func(m *dns.Msg) { m.Answer = append(m.Answer[:1:1], foreign); m.Ns = nil }},
+	s.Set(lookuptest.Fault{Below: "www.example.org", Edit: func(m *dns.Msg) { m.Answer = append([]dns.RR{foreign, chaos}, m.Answer...) }},
+		lookuptest.Fault{Below: "alias.example.org", Edit: func(m *dns.Msg) { m.Answer, m.Ns = append(m.Answer[:1:1], foreign), []dns.RR{authority} }},
 		lookuptest.Fault{Below: "only.example.org", Edit: func(m *dns.Msg) { m.Rcode, m.Answer = 0, []dns.RR{foreign} }})
 	for _, name := range []string{"www.example.org", "alias.example.org"} {
 		if answer, err := c.Query(t.Context(), name, A); err != nil || texts(answer) != "192.0.2.1" {
@@ -346,7 +349,7 @@ func TestChains(t *testing.T) {
 	for i := 12; i > 0; i-- {
 		fmt.Fprintf(&zone, "c%d.example.org. CNAME c%d.example.org.\n", i, i-1)
 	}
-	zone.WriteString("c0.example.org. A 192.0.2.1\n")
+	zone.WriteString("c0.example.org. A 192.0.2.1\nround1.example.org. CNAME round2.example.org.\nround2.example.org. CNAME round1.example.org.\n")
 	s := lookuptest.Serve(t, zone.String())
 	for _, step := range []bool{false, true} {
 		if step { // only one alias in a reply
@@ -362,6 +365,10 @@ func TestChains(t *testing.T) {
 			if ok != (err == nil) || ok && texts(answer) != "192.0.2.1" || Missing(err) {
 				t.Errorf("%d aliases, one by one %v: %v, %v", n, step, answer, err)
 			}
+		}
+		before := s.Queries()
+		if answer, err := c.Query(t.Context(), "round1.example.org", A); err == nil || Missing(err) || s.Queries() > before+2 {
+			t.Errorf("a circle, one by one %v: %v, %v after %d questions", step, answer, err, s.Queries()-before)
 		}
 	}
 }

@@ -155,8 +155,13 @@ func TestPortClosed(t *testing.T) {
 	s := lookuptest.Serve(t, "www.example.org. A 192.0.2.1")
 	c := client(t, Config{}, s)
 	s.Set(lookuptest.Fault{Below: "failed.example.org", Rcode: dns.RcodeServerFailure})
-	if _, err := c.Query(t.Context(), "failed.example.org", A); err == nil {
-		t.Error("no failure")
+	for _, kind := range []Kind{A, AAAA, MX, TXT, NS} {
+		if _, err := c.Query(t.Context(), "failed.example.org", kind); err == nil {
+			t.Error("no failure")
+		}
+	}
+	if len(c.Troubled()) != 1 {
+		t.Errorf("%+v", c.Troubled())
 	}
 	s.Set()
 	s.Stop()

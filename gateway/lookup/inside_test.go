@@ -102,6 +102,35 @@ func TestQueriesDiffer(t *testing.T) {
 	}
 }
 
+// TestCacheCounts: what replaces something, or goes, is counted once.
+func TestCacheCounts(t *testing.T) {
+	c, err := newCache(3, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	q := question{"www.example.org", TXT}
+	c.put(q, []Record{{Text: "one"}}, time.Minute, nil, now)
+	once := c.bytes
+	for range 100 {
+		c.put(q, []Record{{Text: "two"}}, time.Minute, nil, now)
+	}
+	if c.bytes != once || once <= 0 {
+		t.Errorf("%d octets, then %d", once, c.bytes)
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		c.put(question{name + "ww.example.org", TXT}, []Record{{Text: "one"}}, time.Minute, nil, now)
+	}
+	if c.bytes != 3*once {
+		t.Errorf("%d octets for three entries of %d", c.bytes, once)
+	}
+	c.fail(q, errSilent, now)
+	c.forget()
+	if _, _, ok := c.get(q, now); ok || c.bytes != 2*once {
+		t.Errorf("%d octets for two entries of %d", c.bytes, once)
+	}
+}
+
 // FuzzReply: whatever packet comes as the reply to a question, nothing panics,
 // and what is found was asked for: each record stands in the packet under the
 // name or under one to which aliases in the packet lead.

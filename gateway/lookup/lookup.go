@@ -1,4 +1,10 @@
 // Package lookup turns names into what DNS says of them.
+//
+// A Client asks recursive resolvers. Its replies decide whose mail is refused,
+// so it takes from a reply only what was asked for, from the server that was
+// asked, and when in doubt it knows nothing: trouble is an error, never an
+// answer. It ends in time, whatever servers do: see the types server and zones
+// for who is left alone, and on which evidence.
 package lookup
 
 import (

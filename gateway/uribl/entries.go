@@ -2,9 +2,12 @@ package uribl
 
 import (
 	"cmp"
+	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -49,7 +52,7 @@ func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
 	// Registered domains of all hosts come before whole hosts: the former say
 	// more, and the questions may not suffice for both.
 	var whole []string
-	for _, l := range ranked(m.Message.Links()) {
+	for _, l := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
 		host, ok := g.link(l.Host)
 		if !ok || l.Scheme == "mailto" || slices.Contains(hosts, host) {
 			continue
@@ -65,9 +68,10 @@ func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
 	return g.entries, hosts
 }
 
-// ranked returns a link to each host, the most telling first: those of one
-// rank in the order of the message, at most maxHosts.
-func ranked(links []message.Link) []message.Link {
+// ranked returns a link to each host, the most telling first, at most maxHosts
+// of one rank: in the order of the message when there are few, else as the time
+// draws them.
+func ranked(links []message.Link, at time.Time, few int) []message.Link {
 	type target struct {
 		host string
 		mail bool // a domain of addresses is another thing than a host
@@ -75,23 +79,38 @@ func ranked(links []message.Link) []message.Link {
 	best := map[target]int{}
 	for _, l := range links {
 		t := target{l.Host, l.Scheme == "mailto"}
-		if r, ok := best[t]; !ok || rank(l) < r {
+		if r, ok := best[t]; l.Host != "" && (!ok || rank(l) < r) {
 			best[t] = rank(l)
 		}
 	}
-	var list []message.Link
-	var count [lastRank + 1]int
+	var byRank [lastRank + 1][]message.Link
 	for _, l := range links {
 		t := target{l.Host, l.Scheme == "mailto"}
-		if r, ok := best[t]; ok && l.Host != "" && r == rank(l) {
+		if r, ok := best[t]; ok && r == rank(l) {
 			delete(best, t)
-			if count[r]++; count[r] <= maxHosts {
-				list = append(list, l)
-			}
+			byRank[r] = append(byRank[r], l)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b message.Link) int { return cmp.Compare(rank(a), rank(b)) })
+	var list []message.Link
+	for _, some := range byRank {
+		if len(some) > few {
+			some = drawn(some, at)
+		}
+		list = append(list, some[:min(len(some), maxHosts)]...)
+	}
 	return list
+}
+
+// drawn returns links to different hosts in an order that nobody knows who does
+// not know when they will arrive, and that is the same for the same second.
+func drawn(links []message.Link, at time.Time) []message.Link {
+	lots := make(map[string]uint64, len(links))
+	for _, l := range links {
+		lot := fnv.New64a()
+		fmt.Fprintf(lot, "%d %s", at.Unix(), l.Host)
+		lots[l.Host] = lot.Sum64()
+	}
+	return slices.SortedStableFunc(slices.Values(links), func(a, b message.Link) int { return cmp.Compare(lots[a.Host], lots[b.Host]) })
 }
 
 const lastRank = 3

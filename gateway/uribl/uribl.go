@@ -5,9 +5,12 @@
 // same answers give the same findings whoever came first:
 //
 //  1. The entries are gathered (entries.go): the sender's domains, then hosts of
-//     links, the visible ones first, pictures last. Each host becomes its
-//     registered domain, and the whole host for zones that want it. Our own
-//     domains, those of the recipients and well-known ones are left out.
+//     links, the visible ones first, pictures last. Where there are more than
+//     can be asked about, the time of arrival draws who comes first, so that
+//     links to harmless places in front of the one that matters are in vain.
+//     Each host becomes its registered domain, and the whole host for zones
+//     that want it. Our own domains, those of the recipients and well-known ones
+//     are left out.
 //  2. Each entry is paired with the zones that are asked about its kind; the
 //     first pairs, as many as there may be questions, are asked side by side.
 //  3. Where zones list addresses of hosts, up to a third of the questions is kept
@@ -128,7 +131,6 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	q := &inquiry{Check: c, mail: m, found: map[string][]string{}, silent: map[string]bool{}}
 	q.notice()
 	entries, hosts := c.gather(m)
-
 	hosts, kept := q.toResolve(hosts)
 	questions := q.pair(entries, c.max-kept)
 	addresses := make([][]netip.Addr, len(hosts))
@@ -366,8 +368,8 @@ func (q *inquiry) hits() []engine.Hit {
 	}
 	var silent []string
 	for _, z := range q.set.Zones(dnslist.Contents) {
-		if q.silent[z.Name] && !slices.Contains(silent, z.Name) {
-			silent = append(silent, z.Name)
+		if name := z.Public(); q.silent[z.Name] && !slices.Contains(silent, name) {
+			silent = append(silent, name)
 		}
 	}
 	if len(silent) > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -118,19 +119,14 @@ func TestBudget(t *testing.T) {
 	for i := range 10_000 {
 		fmt.Fprintf(&body, "<a href=http://www%d.site%d.example/>x</a> <a href=http://192.0.2.%d/>y</a>", i, i, i%250)
 	}
-	var addresses string // of the first hosts, some of which links name, too
-	for i := range 30 {
-		for k := range 5 {
-			addresses += fmt.Sprintf("www%d.site%d.example. A 192.0.2.%d\n", i, i, 3*i+k)
-		}
-	}
 	for _, max := range []int{1, 2, 7, 20, 60, 100_000} {
-		fake := lookuptest.Zone(t, addresses+"*.example. A 198.51.100.7\nnames.example.net. A 198.51.100.1\nhosts.example.net. A 198.51.100.1\nmulti.example.net. A 198.51.100.1\n")
-		set, err := dnslist.New(dnslist.Config{Resolver: fake, Zones: zones})
+		fake := lookuptest.Zone(t, "*.example. A 198.51.100.7\nnames.example.net. A 198.51.100.1\nhosts.example.net. A 198.51.100.1\nmulti.example.net. A 198.51.100.1\n")
+		r := manyAddresses{fake}
+		set, err := dnslist.New(dnslist.Config{Resolver: r, Zones: zones})
 		if err != nil {
 			t.Fatal(err)
 		}
-		check, err := New(Config{Set: set, Resolver: fake, MaxQueries: max})
+		check, err := New(Config{Set: set, Resolver: r, MaxQueries: max})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,12 +146,80 @@ func TestBudget(t *testing.T) {
 			}
 		}
 		if max == 20 {
-			for _, want := range []string{"sender.example.names.example.net A", "site0.example.multi.example.net A", "www0.site0.example A", "0.2.0.192.hosts.example.net A"} {
-				if !slices.Contains(asked, want) {
-					t.Errorf("not asked: %s", want)
+			for suffix, least := range map[string]int{"sender.example.names.example.net A": 1, "envelope.example.names.example.net A": 1, ".multi.example.net A": 4, ".names.example.net A": 7, ".hosts.example.net A": 3} {
+				n := 0
+				for _, q := range asked {
+					if strings.HasSuffix(q, suffix) {
+						n++
+					}
+				}
+				if n < least {
+					t.Errorf("%d questions about %s, want %d", n, suffix, least)
 				}
 			}
 		}
+	}
+}
+
+// TestManyAddresses: of a host with a hundred addresses 16 are looked at.
+func TestManyAddresses(t *testing.T) {
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, "many.example. A 198.51.100.%d\n", 100+i)
+	}
+	fake := lookuptest.Zone(t, text.String()+"100.100.51.198.hosts.example.net. A 127.0.0.2\n")
+	set, err := dnslist.New(dnslist.Config{Resolver: fake, Zones: []dnslist.Zone{{Name: "hosts.example.net", Of: dnslist.LinkAddresses}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check, err := New(Config{Set: set, Resolver: fake, MaxQueries: 90})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits := inspect(t, check, enginetest.Mail(t, "Subject: x\n\nhttp://many.example/"))
+	if n := len(fake.Asked()); n != 17 || len(hits) != 1 {
+		t.Errorf("%d questions, %v", n, hits)
+	}
+}
+
+// manyAddresses gives each www host five addresses, some of which links name,
+// and other hosts have, too.
+type manyAddresses struct{ *lookuptest.Fake }
+
+func (m manyAddresses) Query(ctx context.Context, name string, kind lookup.Kind) (lookup.Answer, error) {
+	answer, err := m.Fake.Query(ctx, name, kind)
+	var n int
+	if _, found := fmt.Sscanf(name, "www%d.", &n); found == nil && !strings.HasSuffix(name, ".net") {
+		answer.Records = nil
+		for k := range 5 {
+			answer.Records = append(answer.Records, lookup.Record{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte((3*n + k) % 250)})})
+		}
+	}
+	return answer, err
+}
+
+// TestDecoys: who puts harmless links in front cannot know which are asked
+// about.
+func TestDecoys(t *testing.T) {
+	fake := lookuptest.Zone(t, "bad.example.multi.example.net. A 127.0.0.8\n")
+	check, _ := newCheck(t, fake, dnslist.Zone{Name: "multi.example.net", Label: "MULTI", Of: dnslist.Links})
+	var body strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&body, "http://harmless%d.example/ ", i)
+	}
+	body.WriteString("http://bad.example/")
+	found := 0
+	for second := range 300 {
+		at := time.Date(2026, 3, 10, 9, 30, second, 0, time.UTC).Format(time.RFC3339)
+		m := enginetest.Mail(t, "Subject: x\n\n"+body.String(), "time "+at)
+		hits := inspect(t, check, m)
+		if fmt.Sprint(hits) != fmt.Sprint(inspect(t, check, m)) {
+			t.Fatal("another draw for the same mail")
+		}
+		found += len(hits)
+	}
+	if found < 100 || found > 200 { // 20 of 41
+		t.Errorf("found in %d of 300 messages", found)
 	}
 }
 

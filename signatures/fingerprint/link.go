@@ -23,31 +23,45 @@ import (
 // away daily), only their public suffixes.
 
 const (
-	maxPieces  = 12 // of a path, keys of a query
-	maxShapes  = 64 // different shapes of one message that are looked at
-	minLiteral = 4  // letters that must be left of a path to be telling
-	minTogther = 12 // in all links together
+	maxPieces   = 12  // of a path, keys of a query
+	maxLinks    = 500 // of a message that are looked at
+	maxShapes   = 64  // different shapes among them
+	minLiteral  = 4   // letters that must be left of a path to be telling
+	minTogether = 12  // in all links together
 )
 
 type shape struct {
-	host, rest string
-	literal    int // letters of path and query that were left
-	together   string
+	host    hostShape
+	rest    string
+	literal int // letters of path and query that were left
+}
+
+// A hostShape is a host by itself and among all.
+type hostShape struct {
+	domain           string // registered
+	single, together string
 }
 
 // links are at most most fingerprints: of the links together, then of single
 // ones.
 func links(m *message.Message, most int) (list []Print) {
 	own := recipientDomains(m)
+	hosts := map[string]hostShape{}
 	var shapes []shape
-	for _, l := range m.Links() {
+	all := m.Links()
+	for _, l := range all[:min(len(all), maxLinks)] {
 		if l.Source == "header" || l.Source == "attachment" || l.Source == "image" || l.Host == "" || !strings.HasPrefix(l.Scheme, "http") && l.Scheme != "ftp" {
 			continue
 		}
-		if own[registered(l.Host)] {
+		h, known := hosts[l.Host]
+		if !known {
+			h = shapeOfHost(l.Host)
+			hosts[l.Host] = h
+		}
+		if own[h.domain] {
 			continue
 		}
-		s := shapeOf(l)
+		s := shapeOf(l, h)
 		if !slices.Contains(shapes, s) {
 			if shapes = append(shapes, s); len(shapes) == maxShapes {
 				break
@@ -57,18 +71,18 @@ func links(m *message.Message, most int) (list []Print) {
 	var together []string
 	literal := 0
 	for _, s := range shapes {
-		if !slices.Contains(together, s.together) {
-			together = append(together, s.together)
+		if one := s.host.together + s.rest; !slices.Contains(together, one) {
+			together = append(together, one)
 			literal += s.literal
 		}
 	}
-	if literal >= minTogther && most > 0 {
+	if literal >= minTogether && most > 0 {
 		slices.Sort(together)
 		list = append(list, linkPrint(Links, strings.Join(together, "\n")))
 	}
 	for _, s := range shapes {
 		if s.literal >= minLiteral && len(list) < most {
-			list = append(list, linkPrint(Link, s.host+s.rest))
+			list = append(list, linkPrint(Link, s.host.single+s.rest))
 		}
 	}
 	return list
@@ -100,7 +114,7 @@ func registered(host string) string {
 	return d
 }
 
-func shapeOf(l message.Link) (s shape) {
+func shapeOf(l message.Link, h hostShape) (s shape) {
 	_, rest, _ := strings.Cut(l.Norm, "://")
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		rest = rest[i:]
@@ -132,24 +146,28 @@ func shapeOf(l message.Link) (s shape) {
 			s.literal += pieceShape(&b, key)
 		}
 	}
-	s.rest = b.String()
-	if _, err := netip.ParseAddr(l.Host); err == nil {
-		s.host, s.together = l.Host, "address"+s.rest
-		return s
+	s.host, s.rest = h, b.String()
+	return s
+}
+
+// shapeOfHost leaves at most four labels below the registered domain.
+func shapeOfHost(host string) (h hostShape) {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return hostShape{domain: host, single: host, together: "address"}
 	}
-	domain := registered(l.Host)
+	h.domain = registered(host)
 	var labels strings.Builder
-	if sub := strings.TrimSuffix(strings.TrimSuffix(l.Host, domain), "."); sub != "" && sub != "www" {
+	if sub := strings.TrimSuffix(strings.TrimSuffix(host, h.domain), "."); sub != "" && sub != "www" {
 		all := strings.Split(sub, ".")
 		for _, label := range all[max(0, len(all)-4):] {
 			pieceShape(&labels, label)
 			labels.WriteByte('.')
 		}
 	}
-	suffix, _ := publicsuffix.PublicSuffix(l.Host)
-	s.host = labels.String() + domain
-	s.together = labels.String() + "<" + suffix + ">" + s.rest
-	return s
+	suffix, _ := publicsuffix.PublicSuffix(host)
+	h.single = labels.String() + h.domain
+	h.together = labels.String() + "<" + suffix + ">"
+	return h
 }
 
 // pieceShape writes a piece of a path or host: words as they are, tokens as *.

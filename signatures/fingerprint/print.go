@@ -77,7 +77,7 @@ type Print struct {
 // It takes time linear in the message.
 func Of(m *message.Message) (list []Print) {
 	stream, weight := letters(m)
-	if weight >= minFuzzy {
+	if telling(stream) {
 		list = append(list, Print{Kind: Fuzzy, Bands: fuzzy(stream), Of: fmt.Sprintf("%d letters", len(stream))})
 	}
 	if weight >= minExact {

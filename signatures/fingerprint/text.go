@@ -3,6 +3,7 @@ package fingerprint
 import (
 	"crypto/sha256"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,7 +18,9 @@ import (
 //     the subject;
 //  2. words that are addresses of pages or mailboxes go, and words with a digit;
 //  3. names by which the header calls sender and recipients go;
-//  4. of the rest the letters stay, joined without spaces.
+//  4. of the rest the letters stay, joined without spaces;
+//  5. of two alternatives, plain text and HTML, the HTML counts: readers are
+//     shown that, and the other is where noise is put.
 //
 // So numbers, addresses, the salutation, case, punctuation, the splitting of
 // words and everything hidden make no difference.
@@ -28,11 +31,11 @@ const (
 	// windowWeight is the length of the pieces that the fuzzy digest compares,
 	// in letters of an alphabet. A syllable or ideograph counts as three.
 	windowWeight = 7
-	// minExact and minFuzzy are the least weight of a text that has an exact
-	// and a fuzzy digest. Shorter ones say too little: "see the attachment" is
-	// everybody's.
+	// minExact is the least weight of a text that has an exact digest, minFuzzy
+	// the least weight of different windows of one that has a fuzzy digest.
+	// Shorter ones say too little: "see the attachment" is everybody's.
 	minExact = 60
-	minFuzzy = 200
+	minFuzzy = 150
 )
 
 // letters is the stream of a message, and its weight.
@@ -41,7 +44,58 @@ func letters(m *message.Message) (stream []rune, weight int) {
 	if _, body, ok := strings.Cut(text, "\n"); ok {
 		text = body
 	}
-	return reduce(text, headerNames(m))
+	names := headerNames(m)
+	stream, weight = reduce(text, names)
+	// The alternative stands in front.
+	if plain := alternative(m); plain != nil {
+		unseen, less := reduce(message.Fold(plain.Text()), names)
+		if weight-less >= minExact && len(unseen) < len(stream) && slices.Equal(unseen, stream[:len(unseen)]) {
+			return stream[len(unseen):], weight - less
+		}
+	}
+	return stream, weight
+}
+
+// alternative is the first part with text if it is plain text that an HTML part
+// is the alternative of, else nil.
+func alternative(m *message.Message) *message.Part {
+	for _, p := range m.Parts() {
+		if len(p.Children) > 0 || p.Alternate {
+			continue
+		}
+		if p.MediaType != "text/plain" || p.Parent == nil || p.Parent.MediaType != "multipart/alternative" {
+			return nil
+		}
+		for _, sibling := range p.Parent.Children {
+			if holdsHTML(sibling) {
+				return p
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// holdsHTML tells whether a part is HTML, or HTML with its pictures.
+func holdsHTML(p *message.Part) bool {
+	if p.MediaType == "multipart/related" && len(p.Children) > 0 {
+		p = p.Children[0]
+	}
+	return p.MediaType == "text/html"
+}
+
+// telling tells whether a stream is long enough for a fuzzy digest.
+func telling(stream []rune) bool {
+	seen := make(map[uint64]bool, minFuzzy)
+	weight := 0
+	windows(stream, func(h uint64, last rune) bool {
+		if !seen[h] {
+			seen[h] = true
+			weight += weigh(last)
+		}
+		return weight < minFuzzy
+	})
+	return weight >= minFuzzy
 }
 
 // headerNames are the words of names and local parts in the header: they are
@@ -142,10 +196,11 @@ func exactText(stream []rune) ID {
 	return ID(h.Sum(nil))
 }
 
-// windows calls visit with the hash of every window of the stream. A window
+// windows calls visit with the hash of every window of the stream and its last
+// letter, until visit returns false. A window
 // ends at every letter behind the first few and is as short as its weight
 // allows.
-func windows(stream []rune, visit func(uint64)) {
+func windows(stream []rune, visit func(hash uint64, last rune) bool) {
 	const base = 0x9e3779b97f4a7c15 | 1
 	var powers [windowWeight + 1]uint64
 	powers[0] = 1
@@ -162,8 +217,8 @@ func windows(stream []rune, visit func(uint64)) {
 			weight -= weigh(stream[start])
 			start++
 		}
-		if weight >= windowWeight {
-			visit(mix(hash))
+		if weight >= windowWeight && !visit(mix(hash), r) {
+			return
 		}
 	}
 }
@@ -195,13 +250,14 @@ func fuzzy(stream []rune) (b Bands) {
 		for i := range low {
 			low[i] = math.MaxUint64
 		}
-		windows(stream, func(w uint64) {
+		windows(stream, func(w uint64, _ rune) bool {
 			h := mix(w ^ seed)
 			bin := int(h % bins)
 			if round >= bins {
 				bin = round - bins
 			}
 			low[bin] = min(low[bin], h)
+			return true
 		})
 		for i, l := range low {
 			if !full[i] && l != math.MaxUint64 {

@@ -80,7 +80,9 @@ func TestFuzzy(t *testing.T) {
 			Replace(marked)),
 		"white":    htmlMail(marked + `<div style="color:#ffffff;background:#ffffff">` + strings.Repeat(noise, 40) + "</div>"),
 		"appended": plainMail("j@example.net", invoice+strings.Repeat(noise, 4)),
-		"address":  plainMail("k@example.net", strings.Replace(invoice, "sheet", "sheet https://pay.example/x8/q?u=k@example.net (for k@example.net)", 1)),
+		"alternative": message.Parse([]byte("To: l@example.net\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"+
+			other+other+strings.Repeat(noise, 40)+"\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"+marked+"\r\n--b--\r\n"), message.Limits{}),
+		"address": plainMail("k@example.net", strings.Replace(invoice, "sheet", "sheet https://pay.example/x8/q?u=k@example.net (for k@example.net)", 1)),
 	} {
 		p := printOf(m, Fuzzy)
 		if p == nil {
@@ -123,6 +125,9 @@ func TestShortTexts(t *testing.T) {
 		if list := Of(plainMail("x@example.net", text)); len(list) > 0 && (list[0].Kind == Text || list[0].Kind == Fuzzy) {
 			t.Errorf("%.40q has the fingerprint %+v", text, list[0])
 		}
+	}
+	if printOf(plainMail("x@example.net", strings.Repeat("buy now and win ", 100)), Fuzzy) != nil {
+		t.Error("a phrase over and over has a fuzzy fingerprint")
 	}
 	medium := "Thank you very much for the drawings, I shall have a look at them on Monday morning."
 	if printOf(plainMail("x@example.net", medium), Text) == nil || printOf(plainMail("x@example.net", medium), Fuzzy) != nil {
@@ -168,8 +173,8 @@ func TestResemblance(t *testing.T) {
 				b.WriteString(w)
 			}
 			setA, setB := map[uint64]bool{}, map[uint64]bool{}
-			windows([]rune(a.String()), func(h uint64) { setA[h] = true })
-			windows([]rune(b.String()), func(h uint64) { setB[h] = true })
+			windows([]rune(a.String()), func(h uint64, _ rune) bool { setA[h] = true; return true })
+			windows([]rune(b.String()), func(h uint64, _ rune) bool { setB[h] = true; return true })
 			for h := range setA {
 				if setB[h] {
 					windowsInBoth++
