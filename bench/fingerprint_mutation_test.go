@@ -49,7 +49,7 @@ func mutations() []mutation {
 
 // copyOf writes the message anew with changed text, for another recipient.
 func (m mutation) copyOf(r *rand.Rand, original *message.Message, noise []string) []byte {
-	subject, text, _ := strings.Cut(original.Text(), "\n")
+	subject, text, _ := strings.Cut(seen(original).Text(), "\n")
 	var paragraphs []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -107,6 +107,17 @@ func (m mutation) copyOf(r *rand.Rand, original *message.Message, noise []string
 	}
 	b.WriteString("</body></html>\r\n")
 	return []byte(b.String())
+}
+
+// seen is what readers show of a message with alternatives: its HTML.
+func seen(m *message.Message) *message.Message {
+	for _, p := range m.Parts() {
+		if p.MediaType == "text/html" && !p.Alternate && p.Disposition != "attachment" && p.Parent != nil &&
+			(p.Parent.MediaType == "multipart/alternative" || p.Parent.Parent != nil && p.Parent.Parent.MediaType == "multipart/alternative") {
+			return message.Parse([]byte("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"+p.Text()), message.Limits{})
+		}
+	}
+	return m
 }
 
 func pick(r *rand.Rand, noise []string) string {

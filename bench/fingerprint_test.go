@@ -27,7 +27,7 @@ const (
 
 // promised are the mutations that must be survived by leastAlike; what becomes
 // of the others is printed.
-var promised = []string{"names", "numbers", "paragraphs", "hidden", "all-four", "salutation", "case-marks", "split-words", "append-20%", "append-50%", "words-3%", "words-5%"}
+var promised = []string{"names", "numbers", "paragraphs", "hidden", "all-four", "salutation", "case-marks", "split-words", "append-20%", "words-3%", "words-5%"}
 
 // A sample is a message with a fuzzy fingerprint.
 type sample struct {

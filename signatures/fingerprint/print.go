@@ -32,7 +32,7 @@ const (
 	rowsPerBand = 2  // minima in a band
 	bandBits    = 20 // that are kept of a band
 	// MinBands is how many bands two texts must share to be called alike.
-	MinBands   = 5
+	MinBands   = 4
 	fuzzyBytes = bandCount * bandBits / 8
 	// maxPrints bounds the fingerprints of a message, and so its queries.
 	maxPrints = 6
