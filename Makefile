@@ -43,10 +43,11 @@ fuzz: deps
 	done
 
 # The stages of the per-message path beside the last record, by allocations
-# and by ratio to a fixed job; then the benchmarks of the rooms.
+# and by ratio to a fixed job, and how many copies and strangers the fuzzy
+# fingerprint matches; then the benchmarks of the rooms.
 bench: deps
-	SPAMCATCHER_BENCH=compare $(GO) test -count=1 -run '^TestStages' -v ./bench
-	$(GO) test -run '^$$' -bench . -benchmem ./engine/... ./rules/... ./queue ./gateway/...
+	SPAMCATCHER_BENCH=compare $(GO) test -count=1 -run '^Test(Stages|Fingerprints)' -v ./bench
+	$(GO) test -run '^$$' -bench . -benchmem ./engine/... ./rules/... ./queue ./gateway/... ./signatures/...
 
 # Appends a record to bench/records/stages.csv: with a change that is worth
 # what it costs, or one that made the path quicker.
@@ -58,7 +59,7 @@ bench-record: deps
 # they check their answers.
 bench-check: deps
 	SPAMCATCHER_BENCH=check $(GO) test -count=1 -run '^TestStages' -v ./bench
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench ./engine/... ./rules/... ./queue ./gateway/...
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench ./engine/... ./rules/... ./queue ./gateway/... ./signatures/...
 
 # How many caught spams are still caught when rewritten by the tricks of the
 # trade; evasion-record writes what was reached, which tests then hold.

@@ -79,7 +79,7 @@ func stages(t *testing.T) (jobs []bench.Job) {
 			return m.Check(e.Judge(ctx, &engine.Mail{Message: message.Parse(m.Raw, message.Limits{})}))
 		})
 	}
-	return jobs
+	return append(jobs, digestJobs()...)
 }
 
 // TestStages measures the stages beside the last record. SPAMCATCHER_BENCH

@@ -42,7 +42,7 @@ const ispZone = `
 	6.1.0.127.bl.spamcop.net.   A   127.0.0.2
 	6.1.0.127.bl.spamcop.net.   TXT "Blocked - see https://lists.example/bl?127.0.1.6"
 	7.1.0.127.zen.spamhaus.org. A   127.255.255.254
-	test.dbl.spamhaus.org.      A   127.0.1.2
+	dbltest.com.dbl.spamhaus.org. A 127.0.1.2
 	5.1.0.127.in-addr.arpa.     PTR mail.good.example.
 	6.1.0.127.in-addr.arpa.     PTR mail.good.example.
 	7.1.0.127.in-addr.arpa.     PTR mail.good.example.
@@ -72,7 +72,7 @@ func TestISP(t *testing.T) {
 	runHere(t, config, state, clock.now)
 	waitFor(t, "the lists to test themselves", func() bool {
 		asked := strings.Join(dns.Asked(), " ")
-		return strings.Contains(asked, "2.0.0.127.bl.spamcop.net") && strings.Contains(asked, "test.dbl.spamhaus.org")
+		return strings.Contains(asked, "2.0.0.127.bl.spamcop.net") && strings.Contains(asked, "dbltest.com.dbl.spamhaus.org")
 	})
 
 	const (

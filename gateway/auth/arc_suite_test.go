@@ -81,3 +81,56 @@ func TestARCSuite(t *testing.T) {
 	}
 	t.Logf("FIGURES arc: %d cases, %d as the suite has it, %d otherwise for a known reason", cases, passed, deviating)
 }
+
+// TestARCSuiteSignatures verifies the message signatures that ValiMail's suite
+// for signers wants of them: each stands for one kind of change that the
+// relaxed form must not see. (The seals cannot be verified: they cover the other
+// fields as the signer spelled them, which the suite does not give.)
+func TestARCSuiteSignatures(t *testing.T) {
+	input, err := os.Open(filepath.Join(suite(t, "arc/valimail"), "tests", "arc-draft-sign-tests.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	cases := 0
+	for documents := yaml.NewDecoder(input); ; {
+		var s struct {
+			Tests map[string]struct {
+				Message string
+				AMS     string `yaml:"AMS"`
+				AAR     string `yaml:"AAR"`
+			}
+			Keys map[string]string `yaml:"txt-records"`
+		}
+		if err := documents.Decode(&s); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for name, test := range s.Tests {
+			if test.AMS == "" {
+				continue
+			}
+			cases++
+			field := func(name, value string) string {
+				return name + ": " + strings.ReplaceAll(strings.TrimSpace(value), "\n", "\n ") + "\n"
+			}
+			m := newSigned(parse([]byte(field("ARC-Message-Signature", test.AMS) + field("ARC-Authentication-Results", test.AAR) + test.Message)))
+			signature, p := parseSignature(m.fields[0])
+			if p != nil {
+				t.Fatalf("%s: %v", name, p)
+			}
+			k, p := parseKey(s.Keys[signature.selector+"._domainkey."+signature.domain])
+			if p != nil {
+				t.Fatalf("%s: %v", name, p)
+			}
+			if _, p := signature.verify(m, k); p != nil {
+				t.Errorf("%s: %v", name, p)
+			}
+		}
+	}
+	if cases != 16 {
+		t.Errorf("%d cases, want 16", cases)
+	}
+	t.Logf("FIGURES arc signatures: %d of the suite for signers", cases)
+}

@@ -46,6 +46,20 @@ func addSet(t testing.TB, raw string, i int, cv, domain string) string {
 	return seal + b64(b) + "\r\n" + raw
 }
 
+// RFC 8617 section 4.1.3: a seal names no fields and hashes no body.
+func TestSeal(t *testing.T) {
+	const good = "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=a.example; s=ed; t=1; b=AAAA"
+	for line, want := range map[string]bool{
+		good: true, good + "; h=from": false, good + "; bh=AAAA": false, good + "; d=b.example": false, good + "; zz=1": true,
+		strings.Replace(good, "sha256", "sha1", 1): false, strings.Replace(good, "cv=none; ", "", 1): false,
+		strings.Replace(good, "AAAA", "?", 1): false, strings.Replace(good, "t=1", "t=x", 1): false, strings.Replace(good, "a.example", "a..example", 1): false,
+	} {
+		if _, p := parseSeal(headerField{"arc-seal", []byte(line + "\r\n")}); (p == nil) != want {
+			t.Errorf("%s: %v", line, p)
+		}
+	}
+}
+
 func TestARC(t *testing.T) {
 	zone := "ed._domainkey.down.example SERVFAIL\n"
 	for i := range 8 {

@@ -88,9 +88,7 @@ func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.A
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 
-	var author string
-	var authorErr error
-	author, authorErr = authorDomain(m.Message.Header())
+	author, authorErr := authorDomain(m.Message.Header())
 	msg := newSigned(m.Message)
 	walks := &walker{resolver: v.resolver, left: maxDMARCQueries}
 
@@ -109,9 +107,7 @@ func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.A
 	a.Signatures, a.DKIM = signatures, summary(signatures)
 	a.ARC, a.Sealer, a.Chain = chain.result, chain.sealer, chain.sets
 	if authorErr != nil {
-		// RFC 9989 section 5.3.1: without exactly one Author Domain, there is no
-		// DMARC validation.
-		a.DMARC = PermError
+		a.DMARC, a.Policy = several(ctx, walks, claimed(m.Message.Header()), spf, signatures)
 		return a
 	}
 	a.From = author

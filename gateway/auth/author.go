@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"spamcatcher/engine/message"
@@ -54,6 +55,31 @@ func authorDomain(h *message.Header) (string, error) {
 		return "", errNoAuthor
 	}
 	return author, nil
+}
+
+// maxClaimed bounds the domains that are evaluated when there is not one.
+const maxClaimed = 3
+
+// claimed returns the domains that stand behind an @ anywhere in From, for a
+// message whose author is not clear: the first three.
+func claimed(h *message.Header) (list []string) {
+	for _, value := range h.Values("From") {
+		for rest := value; len(list) < maxClaimed; {
+			_, behind, ok := strings.Cut(rest, "@")
+			if !ok {
+				break
+			}
+			end := strings.IndexAny(behind, " \t\r\n\x00<>(),;:@\"[]\\")
+			if end < 0 {
+				end = len(behind)
+			}
+			if domain, ok := fold(behind[:end]); ok && strings.Contains(domain, ".") && !slices.Contains(list, domain) {
+				list = append(list, domain)
+			}
+			rest = behind[end:]
+		}
+	}
+	return list
 }
 
 // unclear says whether a From value can be read in more than one way: angle

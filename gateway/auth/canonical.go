@@ -2,7 +2,9 @@ package auth
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"hash"
+	"sync"
 
 	"spamcatcher/engine/message"
 )
@@ -13,6 +15,31 @@ import (
 type signed struct {
 	fields []headerField
 	body   []byte
+	hashes sync.Map // bodyForm -> func() bodyDigest
+}
+
+// A bodyForm is what of a body is hashed, and how.
+type bodyForm struct {
+	relaxed bool
+	limit   int64 // bytes, -1 for all
+}
+
+// A bodyDigest is the SHA-256 of a body, and how long its canonical form is.
+type bodyDigest struct {
+	sum    [sha256.Size]byte
+	length int64
+}
+
+// digest hashes the body once for each form.
+func (s *signed) digest(form bodyForm) bodyDigest {
+	found, _ := s.hashes.LoadOrStore(form, sync.OnceValue(func() (d bodyDigest) {
+		h := bodyHash{to: sha256.New(), limit: form.limit}
+		h.body(s.body, form.relaxed)
+		h.to.Sum(d.sum[:0])
+		d.length = h.length
+		return d
+	}))
+	return found.(func() bodyDigest)()
 }
 
 // A headerField is one field with its line ends, and its name in lower case.

@@ -129,6 +129,8 @@ garbage._domainkey.example.com TXT some text
 	with := func(old, new string) string { return strings.Replace(base("ed"), old, new, 1) }
 	libED := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
 
+	libED1 := own(base("ed"))
+
 	for _, c := range []struct{ name, raw, want string }{
 		{"not signed", letter, ""},
 		{"the library's", libED, "pass"},
@@ -161,6 +163,8 @@ garbage._domainkey.example.com TXT some text
 		{"a second From below", strings.Replace(libED, "\r\nTo:", "\r\nFrom: eve@example.net\r\nTo:", 1), "fail"},
 		{"a second Subject above", "Subject: Win\r\n" + libED, "policy"},
 		{"oversigned From, a second one added", "From: eve@example.net\r\n" + sealWith(t, letter, "DKIM-Signature", with("h=from:", "h=from:from:"), append([]string{"from", "from"}, letterFields[1:]...), edKey()), "fail"},
+		{"h= names the signature's own field", sealWith(t, letter, "DKIM-Signature", with("h=from:", "h=dkim-signature:from:"), append([]string{"DKIM-Signature"}, letterFields...), edKey()), "pass"},
+		{"h= names another signature", sealWith(t, libED1, "DKIM-Signature", with("h=from:", "h=dkim-signature:from:"), append([]string{"DKIM-Signature"}, letterFields...), edKey()), "pass pass"},
 		{"oversigned From", sealWith(t, letter, "DKIM-Signature", with("h=from:", "h=from:from:"), append([]string{"from", "from"}, letterFields[1:]...), edKey()), "pass"},
 
 		// Time.
@@ -214,6 +218,51 @@ garbage._domainkey.example.com TXT some text
 		list := v.dkim(t.Context(), newSigned(message.Parse([]byte(c.raw), message.Limits{})), "example.com")
 		if got := results(list); got != c.want {
 			t.Errorf("%s: %q (%s), want %q", c.name, got, reasons(list), c.want)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	public := func(bits int) string {
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		return rsaRecord(t, &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537}})
+	}
+	for _, c := range []struct{ text, want string }{
+		{edRecord(), ""},
+		{"p=" + strings.TrimPrefix(rsaRecord(t, rsaKey()), "v=DKIM1; k=rsa; p="), ""},
+		{public(1023), "key of 1023 bits"},
+		{public(1024), ""},
+		{public(4096), ""},
+		{public(4097), "key of 4097 bits"},
+		{public(16384), "key too long"},
+		{"v=DKIM2; " + edRecord()[len("v=DKIM1; "):], "key record of another version"},
+		{edRecord()[len("v=DKIM1; "):] + "; v=DKIM1", "key record of another version"},
+		{"v=DKIM1; k=ed25519", "key record without key"},
+		{"v=DKIM1; k=ed25519; p=AAAA", "key of a wrong length"},
+		{"v=DKIM1; k=gost; p=AAAA", "key of an unknown kind"},
+		{"v=DKIM1; p=AAAA", "key cannot be read"},
+		{"v=DKIM1; p=A", "key is no base64"},
+		{"", "key record without key"},
+	} {
+		_, p := parseKey(c.text)
+		if got := fmt.Sprint(p); p == nil && c.want != "" || p != nil && got != c.want {
+			t.Errorf("%.60s: %v, want %s", c.text, p, c.want)
+		}
+	}
+}
+
+// One result for all signatures: a pass before all, then what leaves it open.
+func TestSummary(t *testing.T) {
+	for results, want := range map[string]string{
+		"": None, "pass": Pass, "temperror pass fail": Pass, "fail temperror": TempError, "permerror fail": Fail,
+		"permerror policy": Policy, "neutral permerror": Neutral, "permerror": PermError, "policy fail": Fail,
+	} {
+		var list []engine.Signature
+		for _, word := range strings.Fields(results) {
+			list = append(list, engine.Signature{Result: word})
+		}
+		if got := summary(list); got != want {
+			t.Errorf("%s: %s, want %s", results, got, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"spamcatcher/engine"
@@ -60,6 +61,22 @@ func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures [
 		v.result = Fail
 	}
 	return v
+}
+
+// several is DMARC for a message without exactly one Author Domain, for which
+// RFC 9989 section 5.3.1 knows no validation: permerror. But who shows a forged
+// domain must not escape by showing another beside it, so as section 11.5 has
+// it each that From claims is evaluated, and the strictest policy among those
+// that fail counts. None of them is proved.
+func several(ctx context.Context, w *walker, domains []string, spf SPF, signatures []engine.Signature) (result, policy string) {
+	result = PermError
+	for _, d := range domains {
+		v := evaluate(ctx, w, w.discover(ctx, d), spf, slices.Clone(signatures))
+		if v.result == Fail && (result != Fail || strictness(v.policy) > strictness(policy)) {
+			result, policy = Fail, v.policy
+		}
+	}
+	return result, policy
 }
 
 // aligned says whether a domain is aligned with the Author Domain. known is

@@ -8,7 +8,8 @@ import (
 	"spamcatcher/engine"
 )
 
-// maxResults bounds the results in one Authentication-Results field.
+// maxResults bounds the results in one Authentication-Results field: those of
+// DKIM leave room for the four other methods.
 const maxResults = 12
 
 // Results returns the words of an Authentication-Results field, between which
@@ -19,7 +20,7 @@ func Results(host string, m *engine.Mail) []string {
 	words := []string{host + ";"}
 	results := 0
 	add := func(method, result string, properties ...string) {
-		if result == "" || results == maxResults {
+		if result == "" {
 			return
 		}
 		results++
@@ -43,7 +44,6 @@ func Results(host string, m *engine.Mail) []string {
 		add("dkim", a.DKIM)
 	} else {
 		for i, s := range a.Signatures {
-			// Room is left for what stands behind them.
 			if i == maxResults-4 {
 				break
 			}

@@ -148,12 +148,11 @@ func (s *signature) picked(m *signed) []headerField {
 // verify compares the signature with the message. partial says that l= leaves
 // a part of the body unsigned.
 func (s *signature) verify(m *signed, k *key) (partial bool, p *problem) {
-	body := bodyHash{to: sha256.New(), limit: s.length}
-	body.body(m.body, s.relaxedBody)
+	body := m.digest(bodyForm{s.relaxedBody, s.length})
 	if s.length > body.length {
 		return false, problemf(Fail, "l= is more than there is")
 	}
-	if subtle.ConstantTimeCompare(body.to.Sum(nil), s.hash) != 1 {
+	if subtle.ConstantTimeCompare(body.sum[:], s.hash) != 1 {
 		return false, problemf(Fail, "body changed")
 	}
 	header := sha256.New()

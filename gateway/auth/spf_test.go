@@ -72,9 +72,11 @@ exists.example.org TXT v=spf1 exists:%{ir}.%{v}.list.example.org -all
 ptr.example.org TXT v=spf1 ptr -all
 1.2.0.192.in-addr.arpa PTR host.ptr.example.org
 host.ptr.example.org A 192.0.2.1
-p.example.org TXT v=spf1 exists:%{p2r}.ok.example.org -all
+p.example.org TXT v=spf1 exists:%{p2}.ok.example.org -all
 example.org.ok.example.org A 127.0.0.2
 org.example.ok.example.org A 127.0.0.3
+psingle.example.org TXT v=spf1 exists:%{p}.ok.example.org -all
+host.ptr.example.org.ok.example.org A 127.0.0.2
 local.example.org TXT v=spf1 exists:%{l1r-}.%{o}.l.example.org -all
 big.local.example.org.l.example.org A 127.0.0.2
 a_b.local.example.org.l.example.org A 127.0.0.2
@@ -137,7 +139,9 @@ xn--grn-ioa.example.org TXT v=spf1 ip4:192.0.2.1 -all
 		{"2001:db8::2", hello, "u@exists.example.org", "fail exists.example.org"},
 		{"192.0.2.1", hello, "u@ptr.example.org", "pass ptr.example.org"},
 		{"192.0.2.2", hello, "u@ptr.example.org", "fail ptr.example.org"},
-		{"192.0.2.1", hello, "u@p.example.org", "fail p.example.org"},
+		{"192.0.2.1", hello, "u@p.example.org", "pass p.example.org"},
+		{"192.0.2.1", hello, "u@psingle.example.org", "pass psingle.example.org"},
+		{"192.0.2.2", hello, "u@psingle.example.org", "fail psingle.example.org"},
 		{"192.0.2.1", hello, "big-small@local.example.org", "pass local.example.org"},
 		{"192.0.2.1", hello, "small-x@local.example.org", "fail local.example.org"},
 		{"192.0.2.1", hello, "@local.example.org", "pass local.example.org"},

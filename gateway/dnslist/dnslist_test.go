@@ -362,7 +362,12 @@ func TestKeysStayAtHome(t *testing.T) {
 // TestLoggedOnce: a list that answers a thousand mails with an error code is one
 // line of the log.
 func TestLoggedOnce(t *testing.T) {
+	synctest.Test(t, loggedOnce)
+}
+
+func loggedOnce(t *testing.T) {
 	fake := lookuptest.Zone(t, "*.a.example.net. A 127.255.255.255\n")
+	fake.Delay = 100 * time.Millisecond // so that all are asked before the first is answered
 	var log strings.Builder
 	s, err := New(Config{Resolver: fake, Zones: []Zone{{Name: "a.example.net"}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,6 +195,7 @@ func (c *Client) join(ctx context.Context, q question) (*flight, error) {
 		c.stats.busy.Add(1)
 		return nil, ErrBusy
 	}
+	q.name = strings.Clone(q.name) // it will be kept, and may be part of a message
 	f := &flight{done: make(chan struct{})}
 	var cancel context.CancelFunc
 	f.ctx, cancel = context.WithTimeout(c.life, c.config.Timeout)

@@ -69,7 +69,7 @@ func (c *Client) exchange(ctx context.Context, s *server, q question) (*dns.Msg,
 	if errors.Is(err, errFolded) || err == nil && reply.Truncated {
 		c.stats.tcp.Add(1)
 		query := newQuery(q, mixed, edns)
-		byTCP, failed := overTCP(ctx, s.address, query)
+		byTCP, failed := c.overTCP(ctx, s.address, query)
 		switch {
 		case failed != nil && errors.Is(err, errFolded):
 			s.misfolded(c.now())
@@ -101,7 +101,7 @@ func (c *Client) overUDP(ctx context.Context, address string, query *dns.Msg) (*
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(c.life, func() { conn.Close() })()
 	if _, err := conn.Write(packed); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (c *Client) overUDP(ctx context.Context, address string, query *dns.Msg) (*
 }
 
 // overTCP asks by TCP: RFC 7766. The case of names does not matter there.
-func overTCP(ctx context.Context, address string, query *dns.Msg) (*dns.Msg, error) {
+func (c *Client) overTCP(ctx context.Context, address string, query *dns.Msg) (*dns.Msg, error) {
 	packed, err := query.Pack()
 	if err != nil {
 		return nil, fmt.Errorf("packing the question: %w", err)
@@ -148,7 +148,7 @@ func overTCP(ctx context.Context, address string, query *dns.Msg) (*dns.Msg, err
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(c.life, func() { conn.Close() })()
 	// RFC 7766 section 8: length and message in one write.
 	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)); err != nil {
 		return nil, err

@@ -403,3 +403,24 @@ func TestServers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestClose: whoever waits for an answer when a client is closed waits no longer.
+func TestClose(t *testing.T) {
+	s := lookuptest.Serve(t, "www.example.org. A 192.0.2.1\ncut.example.org. A 192.0.2.1")
+	for _, fault := range []lookuptest.Fault{{Drop: true}, {Truncate: true, Drip: time.Second}} {
+		s.Set(fault)
+		c := client(t, Config{}, s)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := c.Query(t.Context(), "www.example.org", A)
+			failed <- err
+		}()
+		time.Sleep(50 * time.Millisecond)
+		start := time.Now()
+		c.Close()
+		err := <-failed
+		if took := time.Since(start); took > 300*time.Millisecond || err == nil || Missing(err) {
+			t.Errorf("%v, %v after Close", err, took)
+		}
+	}
+}

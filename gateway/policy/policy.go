@@ -1,5 +1,6 @@
-// Package policy turns a mail and its verdict into one outcome per recipient:
-// deliver, tag, hold, discard or refuse.
+// Package policy turns a client and its envelope into a refusal or into facts
+// about them (the gate, see gate.go), and a mail and its verdict into one outcome
+// per recipient: deliver, tag, hold, discard or refuse.
 package policy
 
 import (

@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"spamcatcher/gateway/dnslist"
+	"spamcatcher/gateway/lookup"
 	"spamcatcher/gateway/lookup/lookuptest"
 	"spamcatcher/gateway/policy"
 )
@@ -90,6 +92,25 @@ func TestSenderDomain(t *testing.T) {
 			}
 			v.Close()
 		}
+	}
+}
+
+// half is a resolver that fails over MX, and says that the name does not exist
+// when it is asked for anything else.
+type half struct{}
+
+func (half) Query(_ context.Context, _ string, kind lookup.Kind) (lookup.Answer, error) {
+	if kind == lookup.MX {
+		return lookup.Answer{}, lookuptest.ErrServer
+	}
+	return lookup.Answer{}, lookup.ErrNoName
+}
+
+// Servers that contradict one another refuse nobody.
+func TestSenderDomainContradiction(t *testing.T) {
+	g := gate(t, policy.GateConfig{Resolver: half{}, SenderDomain: policy.Test{Mode: enforced}})
+	if reply, _, f := run(t.Context(), g, "a@example.org", "u@example.com"); reply != "" || len(f.Skipped) != 1 {
+		t.Errorf("%q, %+v", reply, f)
 	}
 }
 
@@ -479,5 +500,69 @@ func TestNewGateRefusesBadConfigurations(t *testing.T) {
 	}
 	if m, err := policy.ParseMode("on"); err == nil || m != policy.Off {
 		t.Errorf("%q, %v", m, err)
+	}
+}
+
+// Nobody is asked in vain: not lists about a client that is exempt from them, nor
+// any more about a sender whose transaction is over.
+func TestNoQuestionsInVain(t *testing.T) {
+	r := lookuptest.Zone(t, "2.0.0.127.list.example A 127.0.0.2\nsilent.example SILENT")
+	set := lists(t, r, dnslist.Zone{Name: "list.example", Label: "ONE", Of: dnslist.Clients})
+	before := len(r.Asked())
+	exempt := policy.Test{Mode: enforced, Clients: []netip.Prefix{netip.PrefixFrom(client, 32)}}
+	synctest.Test(t, func(t *testing.T) {
+		run(t.Context(), gate(t, policy.GateConfig{DNSBL: exempt, Lists: set, PTR: exempt, SenderDomain: exempt, Resolver: r, SPF: exempt, CheckSPF: spfOf(r)}), "a@example.org", "u@example.com")
+		synctest.Wait()
+	})
+	if asked := r.Asked()[before:]; len(asked) > 0 {
+		t.Errorf("asked %q", asked)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Int32
+		cfg := policy.GateConfig{SPF: policy.Test{Mode: scored}, CheckSPF: func(ctx context.Context, _ netip.Addr, _, from string) (string, string, bool) {
+			open.Add(1)
+			<-ctx.Done()
+			open.Add(-1)
+			return "temperror", "", false
+		}}
+		v := gate(t, cfg).Visit(client)
+		begin := time.Now()
+		for range 5 {
+			v.Mail(t.Context(), "x", "a@silent.example")
+			synctest.Wait()
+			if n := open.Load(); n != 1 {
+				t.Errorf("%d questions are open", n)
+			}
+		}
+		v.Close()
+		synctest.Wait()
+		if n := open.Load(); n != 0 || time.Since(begin) != 0 {
+			t.Errorf("%d questions are open after the session", n)
+		}
+	})
+}
+
+// BenchmarkVisit is a session with one message through all five tests, with a DNS
+// that takes no time.
+func BenchmarkVisit(b *testing.B) {
+	r := lookuptest.Zone(b, keptZone+"\nexample.org TXT pass")
+	on := policy.Test{Mode: scored}
+	set, err := dnslist.New(dnslist.Config{Resolver: r, Zones: []dnslist.Zone{{Name: "bad.example", Label: "BAD", Of: dnslist.Clients}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := policy.NewGate(policy.GateConfig{Resolver: r, PTR: on, SenderDomain: on, SPF: on, CheckSPF: spfOf(r), DNSBL: on, Lists: set, Greylist: on, Grey: newcomer{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	kept := netip.MustParseAddr("192.0.2.1")
+	for b.Loop() {
+		v := g.Visit(kept)
+		v.Mail(b.Context(), "mail.example.org", "a@example.org")
+		v.Rcpt(b.Context(), "u@example.com")
+		if f := v.Facts(b.Context()); len(f.Found) != 0 || f.PTR != "mail.example.org" {
+			b.Fatalf("facts %+v", f)
+		}
+		v.Close()
 	}
 }

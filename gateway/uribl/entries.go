@@ -2,10 +2,10 @@ package uribl
 
 import (
 	"cmp"
-	"fmt"
 	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,9 +52,9 @@ func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
 	// Registered domains of all hosts come before whole hosts: the former say
 	// more, and the questions may not suffice for both.
 	var whole []string
-	for _, l := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
-		host, ok := g.link(l.Host)
-		if !ok || l.Scheme == "mailto" || slices.Contains(hosts, host) {
+	for _, t := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
+		host, ok := g.link(t.host)
+		if !ok || t.mail || slices.Contains(hosts, host) {
 			continue
 		}
 		hosts = append(hosts, host)
@@ -68,56 +68,60 @@ func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
 	return g.entries, hosts
 }
 
-// ranked returns a link to each host, the most telling first, at most maxHosts
+// A target is where links lead to.
+type target struct {
+	host string
+	mail bool // a domain of addresses: another thing than a host
+}
+
+// ranked returns the targets of links, the most telling first, at most maxHosts
 // of one rank: in the order of the message when there are few, else as the time
 // draws them.
-func ranked(links []message.Link, at time.Time, few int) []message.Link {
-	type target struct {
-		host string
-		mail bool // a domain of addresses is another thing than a host
-	}
-	best := map[target]int{}
-	for _, l := range links {
-		t := target{l.Host, l.Scheme == "mailto"}
-		if r, ok := best[t]; l.Host != "" && (!ok || rank(l) < r) {
-			best[t] = rank(l)
+func ranked(links []message.Link, at time.Time, few int) []target {
+	best := make(map[target]int, len(links))
+	for i := range links {
+		t := target{links[i].Host, links[i].Scheme == "mailto"}
+		if r, ok := best[t]; t.host != "" && (!ok || rank(&links[i]) < r) {
+			best[t] = rank(&links[i])
 		}
 	}
-	var byRank [lastRank + 1][]message.Link
-	for _, l := range links {
-		t := target{l.Host, l.Scheme == "mailto"}
-		if r, ok := best[t]; ok && r == rank(l) {
+	var byRank [lastRank + 1][]target
+	for i := range links {
+		t := target{links[i].Host, links[i].Scheme == "mailto"}
+		if r, ok := best[t]; ok && r == rank(&links[i]) {
 			delete(best, t)
-			byRank[r] = append(byRank[r], l)
+			byRank[r] = append(byRank[r], t)
 		}
 	}
-	var list []message.Link
+	var list []target
 	for _, some := range byRank {
 		if len(some) > few {
-			some = drawn(some, at)
+			draw(some, at)
 		}
 		list = append(list, some[:min(len(some), maxHosts)]...)
 	}
 	return list
 }
 
-// drawn returns links to different hosts in an order that nobody knows who does
-// not know when they will arrive, and that is the same for the same second.
-func drawn(links []message.Link, at time.Time) []message.Link {
-	lots := make(map[string]uint64, len(links))
-	for _, l := range links {
+// draw brings different targets into an order that nobody knows who does not
+// know when they will arrive, and that is the same for the same second.
+func draw(targets []target, at time.Time) {
+	lots := make(map[string]uint64, len(targets))
+	second := strconv.AppendInt(nil, at.Unix(), 10)
+	for _, t := range targets {
 		lot := fnv.New64a()
-		fmt.Fprintf(lot, "%d %s", at.Unix(), l.Host)
-		lots[l.Host] = lot.Sum64()
+		lot.Write(second)
+		lot.Write([]byte(t.host))
+		lots[t.host] = lot.Sum64()
 	}
-	return slices.SortedStableFunc(slices.Values(links), func(a, b message.Link) int { return cmp.Compare(lots[a.Host], lots[b.Host]) })
+	slices.SortStableFunc(targets, func(a, b target) int { return cmp.Compare(lots[a.host], lots[b.host]) })
 }
 
 const lastRank = 3
 
 // rank says how much a link matters, 0 the most. Pictures come from shared
 // servers, mostly, and a header's links are seen by nobody.
-func rank(l message.Link) int {
+func rank(l *message.Link) int {
 	switch l.Source {
 	case "attachment":
 		return 1

@@ -176,9 +176,14 @@ func TestManyAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hits := inspect(t, check, enginetest.Mail(t, "Subject: x\n\nhttp://many.example/"))
+	m := enginetest.Mail(t, "Subject: x\n\nhttp://many.example/")
+	m.Answers = &engine.Answers{}
+	hits := inspect(t, check, m)
 	if n := len(fake.Asked()); n != 17 || len(hits) != 1 {
 		t.Errorf("%d questions, %v", n, hits)
+	}
+	if kept := m.Answers.All()["address many.example"]; len(strings.Fields(kept)) != 16 {
+		t.Errorf("kept %q", kept)
 	}
 }
 

@@ -43,7 +43,7 @@ type Config struct {
 	Window     time.Duration // how long a pair passes, from when it passed first (24 h)
 	Retry      time.Duration // how long a first attempt is remembered (24 h)
 	Key        string        // Pair, or Triplet ("" is Pair)
-	MaxEntries int           // pairs that are remembered (1,000,000, some 100 MB); see Run
+	MaxEntries int           // pairs that are remembered (1,000,000: some 75 MB of the disk, which Badger maps into memory); see Run
 	MinFree    int64         // octets that the disk must have free for a write (64 MiB)
 	Log        *slog.Logger  // slog.Default()
 	Now        func() time.Time

@@ -156,6 +156,11 @@ func TestClockJumps(t *testing.T) {
 	c.add(time.Minute)
 	s.want(t, "192.0.2.7", "b@example.org", "u@example.com", 0)
 	c.add(-240 * time.Hour)
+	s.want(t, "192.0.2.7", "c@example.org", "u@example.com", time.Minute)
+	c.add(10 * time.Hour)
+	s.want(t, "192.0.2.7", "c@example.org", "u@example.com", 0)
+	c.add(-10*time.Hour + 2*time.Minute)
+	s.want(t, "192.0.2.7", "c@example.org", "u@example.com", time.Minute)
 	s.want(t, "192.0.2.7", "a@example.org", "u@example.com", time.Minute)
 	s.want(t, "192.0.2.7", "b@example.org", "u@example.com", time.Minute)
 }
@@ -352,6 +357,21 @@ func TestBound(t *testing.T) {
 	n := 0
 	if err := s.each(func([]byte, entry) { n++ }); err != nil || n != 0 {
 		t.Errorf("%d entries in the database, %v", n, err)
+	}
+}
+
+// Where all first attempts are of one time, no more of them go than have to.
+func TestBoundOfOneTime(t *testing.T) {
+	s, _ := open(t, Config{MaxEntries: 400, Log: slog.New(slog.DiscardHandler)})
+	for i := range 400 {
+		s.want(t, "192.0.2.7", fmt.Sprintf("flood%d@example.org", i), "u@example.com", time.Minute)
+	}
+	if err := s.sweep(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := s.each(func([]byte, entry) { n++ }); err != nil || n != 300 || s.Entries() != 300 {
+		t.Errorf("%d entries, counted %d, %v", n, s.Entries(), err)
 	}
 }
 

@@ -74,11 +74,12 @@ func (s *Store) sweep(ctx context.Context, crowded bool) error {
 	if err != nil {
 		return err
 	}
-	oldest := 256
+	oldest, spared := 256, 0 // of the step oldest so many stay
 	if crowded {
 		for live > s.cfg.MaxEntries/4*3 && oldest > 0 {
 			oldest--
-			live -= waiting[oldest]
+			spared = min(waiting[oldest], max(0, s.cfg.MaxEntries/4*3-(live-waiting[oldest])))
+			live -= waiting[oldest] - spared
 		}
 	}
 	gone := func(e entry) bool {
@@ -87,8 +88,13 @@ func (s *Store) sweep(ctx context.Context, crowded bool) error {
 	for {
 		if oldest < 256 {
 			old = old[:0]
+			stay := spared
 			if err := s.each(func(key []byte, e entry) {
-				if gone(e) && len(old) < maxBatch {
+				switch {
+				case len(old) == maxBatch || !gone(e):
+				case stay > 0 && !s.expired(e, now) && s.step(e, now) == oldest:
+					stay--
+				default:
 					old = append(old, append([]byte(nil), key...))
 				}
 			}); err != nil {
