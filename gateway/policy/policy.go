@@ -95,7 +95,13 @@ func New(cfg Config) (*Policy, error) {
 		recipients:       map[string]Settings{},
 		approveForgeable: cfg.ApproveForgeable,
 	}
+	if err := cfg.Settings.check(); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
 	for name, s := range cfg.Domains {
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("settings for domain %q: %w", name, err)
+		}
 		bare, tree := strings.CutPrefix(name, ".")
 		domain, ok := domain.Fold(bare)
 		if !ok {
@@ -111,6 +117,9 @@ func New(cfg Config) (*Policy, error) {
 		into[domain] = s
 	}
 	for name, s := range cfg.Recipients {
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("settings for recipient %q: %w", name, err)
+		}
 		address, ok := foldAddress(name)
 		if !ok {
 			return nil, fmt.Errorf("settings for recipient %q: not an address", name)
@@ -347,6 +356,16 @@ func (p *Policy) scopes(recipient string) []Settings {
 		}
 	}
 	return append(scopes, p.global)
+}
+
+// check finds modes that are none.
+func (s Settings) check() error {
+	for name, m := range map[string]Mode{testGreylist: s.Greylist, testDNSBL: s.DNSBL} {
+		if _, err := ParseMode(string(m)); err != nil && m != "" {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // or fills what s does not set from wider. Sender lists are not settings of

@@ -229,7 +229,7 @@ func (v *Visit) listed(ctx context.Context, mode Mode, only bool) *Refusal {
 		if own == Enforce && l.Refuses() {
 			ctx, cancel := context.WithTimeout(ctx, v.gate.Timeout)
 			defer cancel()
-			return refuse(550, [3]int{5, 7, 1}, testDNSBL, printable(l.Text(ctx), 400), l.Zone.Name+": "+l.Detail)
+			return refuse(550, [3]int{5, 7, 1}, testDNSBL, printable(l.Text(ctx), 400), l.Zone.Public()+": "+l.Detail)
 		}
 	}
 	return nil

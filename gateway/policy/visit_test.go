@@ -566,3 +566,49 @@ func BenchmarkVisit(b *testing.B) {
 		v.Close()
 	}
 }
+
+// The narrowest scope that chooses a mode decides, and so it is with approvals.
+func TestModesAndApprovalsByScope(t *testing.T) {
+	p, err := policy.New(policy.Config{
+		Settings: policy.Settings{Greylist: scored, Approved: list(t, "friend@example.org", "known.example")},
+		Domains: map[string]policy.Settings{
+			"example.com":  {Greylist: enforced, DNSBL: policy.Off},
+			".example.net": {DNSBL: scored, Blocked: list(t, "friend@example.org")},
+		},
+		Recipients: map[string]policy.Settings{"u@example.com": {Greylist: policy.Off}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string][2]policy.Mode{
+		"U@Example.com":     {policy.Off, policy.Off},
+		"v@example.com":     {enforced, policy.Off},
+		"v@sub.example.net": {scored, scored},
+		"v@example.org":     {scored, ""},
+		"nonsense":          {scored, ""},
+	} {
+		if grey, lists := p.Modes(to); grey != want[0] || lists != want[1] {
+			t.Errorf("%s: %q, %q, want %q", to, grey, lists, want)
+		}
+	}
+	for pair, want := range map[[2]string]bool{
+		{"Friend@example.org", "u@example.com"}: true,
+		{"other@example.org", "u@example.com"}:  false,
+		{"a@known.example", "u@example.com"}:    true,
+		{"friend@example.org", "u@example.net"}: false,
+		{"", "u@example.com"}:                   false,
+	} {
+		if got := p.Approves(pair[0], pair[1]); got != want {
+			t.Errorf("%q: %v", pair, got)
+		}
+	}
+	for name, cfg := range map[string]policy.Config{
+		"global":    {Settings: policy.Settings{DNSBL: "yes"}},
+		"domain":    {Domains: map[string]policy.Settings{"example.com": {Greylist: "yes"}}},
+		"recipient": {Recipients: map[string]policy.Settings{"u@example.com": {Greylist: "yes"}}},
+	} {
+		if _, err := policy.New(cfg); err == nil {
+			t.Errorf("%s: a mode that is none is taken", name)
+		}
+	}
+}
