@@ -74,7 +74,6 @@ var testMayImport = map[string][]string{
 	"rules":           {"rules/..."},
 	"gateway":         {"signatures"},
 	"cmd/spamcatcher": {},
-	"gateway/policy":  {"gateway/lookup/lookuptest"},
 }
 
 func TestWhoImportsWhom(t *testing.T) {

@@ -28,6 +28,7 @@ func (g given) TLS() *tls.ConnectionState { return nil }
 func (g given) Hello() (string, bool)     { return g.hello, true }
 func (g given) Message() []byte           { return g.raw }
 func (g given) CloseAfterReply()          {}
+func (g given) Ahead() []string           { return nil }
 
 // FuzzSession takes any message from DATA to the queue. Whatever it is, there
 // is one reply and one log line, and what is in the queue has each of our

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/policy"
@@ -39,6 +40,7 @@ func (s *session) turnAway(r *policy.Refusal, to string) error {
 	if r.Close {
 		s.conn.CloseAfterReply()
 	}
+	s.visit.Note(slices.DeleteFunc(s.conn.Ahead(), func(to string) bool { return !s.policy().Accepts(to) }))
 	return replyTo(r)
 }
 

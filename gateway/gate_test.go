@@ -210,6 +210,32 @@ func TestGateLetsThrough(t *testing.T) {
 	}
 }
 
+// A message to many waits once, if its recipients were named without waiting for
+// replies; else once for each, for the connection ends at the first.
+func TestGreylistedTogether(t *testing.T) {
+	r := lookuptest.Zone(t, clientsZone)
+	now := testTime
+	store, err := greylist.Open(greylist.Config{Dir: t.TempDir(), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	b := start(t, Config{
+		Gate:   withGate(gateOf(t, r, func(c *policy.GateConfig) { c.Grey = store })),
+		Policy: withPolicy(t, policy.Config{Relay: []string{"example.com"}}),
+	})
+	if got := b.talk("127.0.0.5", "EHLO client.example.org", "MAIL FROM:<a@example.org>", "RCPT TO:<u@example.com>", "rcpt to:<v@example.com>", "RCPT TO:<x@elsewhere.example>", "DATA", "RCPT TO:<w@example.com>"); !strings.HasSuffix(got, "ok\r\n451 4.7.1 Greylisting enabled, try again in 1 minutes\r\n") {
+		t.Fatalf("heard %q", got)
+	}
+	if n := store.Entries(); n != 2 {
+		t.Errorf("%d pairs are known", n)
+	}
+	now = now.Add(time.Minute)
+	c := b.from("127.0.0.5")
+	c.begin("u@example.com", "v@example.com")
+	c.send("RCPT TO:<w@example.com>", "451 4.7.1 Greylisting enabled")
+}
+
 // from is dial from an address, up to the EHLO.
 func (b *bench) from(address string) *client {
 	b.t.Helper()

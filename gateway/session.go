@@ -24,6 +24,7 @@ type connection interface {
 	Hello() (name string, esmtp bool)
 	Message() []byte
 	CloseAfterReply()
+	Ahead() []string
 }
 
 // A session is one client's SMTP session. Its methods are called one at a

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -182,6 +183,78 @@ func TestFingerprintNetwork(t *testing.T) {
 	s.await("msg=ended queries=[0-9]+ listed=[0-9]+ reports=[0-9]+")
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("SIGTERM: %v", err)
+	}
+}
+
+// TestFingerprintScore: who asks the network scores another copy of a mailing
+// higher once two have reported it, and no other mail.
+func TestFingerprintScore(t *testing.T) {
+	dir := t.TempDir()
+	keys := map[string]string{}
+	all := ""
+	for _, name := range []string{"anna", "bert"} {
+		line := ran(t, 0, "", "fingerprint", "key", name+".example")
+		keys[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(keys[name], []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all += line
+	}
+	keyFile := filepath.Join(dir, "all")
+	if err := os.WriteFile(keyFile, []byte(all), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveFP(t, t.TempDir(), keyFile)
+	config := func(extra string) string {
+		return write(t, "spamcatcher.toml", extra+fmt.Sprintf("[dns]\nservers = [%q]\n[fingerprint]\nzone = \"fp.example\"\n[lists]\nbuiltin = false\n", s.address))
+	}
+	judge := func(config, text string) (score float64, symbols string) {
+		t.Helper()
+		var v struct {
+			Score   float64
+			Symbols []struct{ Name string }
+		}
+		if err := json.Unmarshal([]byte(ran(t, 0, text, "score", "--network", "--json", "--state", dir, "--config", config, "-")), &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range v.Symbols {
+			symbols += s.Name + " "
+		}
+		return v.Score, symbols
+	}
+	copied := strings.NewReplacer("Charlotte Ambrose", "Desmond Featherstone", "399.99", "249.50", "someone@", "other@", "renewal.shop.example", "mail.garden.example").Replace(mailing)
+	on := config("")
+	before, symbols := judge(on, copied)
+	if strings.Contains(symbols, "FINGERPRINT_") {
+		t.Errorf("nobody has reported it: %s", symbols)
+	}
+	for _, key := range keys {
+		ran(t, 0, mailing, "fingerprint", "report", "--spam", "--server", s.address, "--zone", "fp.example", "--key", key, "-")
+	}
+	after, symbols := judge(on, copied)
+	if !strings.Contains(symbols, "FINGERPRINT_FUZZY") || after <= before {
+		t.Errorf("score %.1f, then %.1f with %s", before, after, symbols)
+	}
+	if _, symbols := judge(on, goodMessage); strings.Contains(symbols, "FINGERPRINT_") {
+		t.Errorf("other mail has %s", symbols)
+	}
+	wantText(t, "dns test", ran(t, 1, "", "dns", "test", "--state", dir, "--config", on), "fingerprints fp.example")
+}
+
+// TestFingerprintNetcheck: the gateway asks about the mail that comes, and with
+// "netcheck = no" nobody is asked.
+func TestFingerprintNetcheck(t *testing.T) {
+	for netcheck, asked := range map[bool]string{true: "4", false: "0"} {
+		s := serveFP(t, t.TempDir(), "/dev/null")
+		p := start(t, t.TempDir(), fmt.Sprintf("netcheck = %t\n[dns]\nservers = [%q]\n[fingerprint]\nzone = \"fp.example\"\n[lists]\nbuiltin = false\n", netcheck, s.address))
+		if err := send(p.address, "billing@freemail.example", []string{"someone@example.net"}, mailing); err != nil {
+			t.Errorf("netcheck %t: %v", netcheck, err)
+		}
+		p.kill()
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		if got := s.await("msg=ended queries=([0-9]+) "); got != asked {
+			t.Errorf("netcheck %t: %s queries for fingerprints, want %s", netcheck, got, asked)
+		}
 	}
 }
 

@@ -12,10 +12,15 @@ import (
 
 // addSet adds an ARC set to a message, whose header fields are one line each.
 func addSet(t testing.TB, raw string, i int, cv, domain string) string {
+	_, body, _ := strings.Cut(raw, "\r\n\r\n")
+	return addSetTags(t, raw, i, cv, domain, "; bh="+bh(body))
+}
+
+// addSetTags is addSet with some tags of the message signature given.
+func addSetTags(t testing.TB, raw string, i int, cv, domain, tags string) string {
 	t.Helper()
 	results := fmt.Sprintf("ARC-Authentication-Results: i=%d; %s; dkim=pass", i, domain)
-	_, body, _ := strings.Cut(raw, "\r\n\r\n")
-	signed := sealWith(t, raw, "ARC-Message-Signature", fmt.Sprintf("i=%d; a=ed25519-sha256; c=relaxed/relaxed; d=%s; s=ed; h=from:subject; bh=%s", i, domain, bh(body)), []string{"from", "subject"}, edKey())
+	signed := sealWith(t, raw, "ARC-Message-Signature", fmt.Sprintf("i=%d; a=ed25519-sha256; c=relaxed/relaxed; d=%s; s=ed; h=from:subject%s", i, domain, tags), []string{"from", "subject"}, edKey())
 	raw = results + "\r\n" + signed
 
 	var all strings.Builder
@@ -99,7 +104,10 @@ func TestARC(t *testing.T) {
 		{"instance 51", strings.Replace(one, "i=1;", "i=51;", 1), "fail  0"},
 		{"instance 0", strings.Replace(one, "i=1;", "i=0;", 1), "fail  0"},
 		{"instance of words", strings.Replace(one, "i=1;", "i=one;", 1), "fail  0"},
-		{"151 fields", strings.Repeat("ARC-Seal: i=1\r\n", 151) + plain, "fail  1"},
+		{"instance of three digits", strings.ReplaceAll(one, "i=1;", "i=001;"), "fail  0"},
+		{"many seals of one instance", strings.Repeat("ARC-Seal: i=1\r\n", 151) + plain, "fail  1"},
+		{"signature over a part of the body", addSetTags(t, plain, 1, None, "a1.example", "; l=0; bh="+bh("")), "fail a1.example 1"},
+		{"signature over l= of all", addSetTags(t, plain, 1, None, "a1.example", "; l=12; bh="+bh("On Friday?\r\n")), "pass a1.example 1"},
 		{"five sealers", chainOf(5, other), "pass a5.example 5"},
 		{"six sealers", chainOf(6, other), "fail a6.example 6"},
 		{"a set is missing", without(without(without(two, "ARC-Seal: i=1"), "ARC-Message-Signature: i=1"), "ARC-Authentication-Results: i=1"), "fail  2"},

@@ -129,6 +129,7 @@ garbage._domainkey.example.com TXT some text
 	with := func(old, new string) string { return strings.Replace(base("ed"), old, new, 1) }
 	libED := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
 
+	bigED := string(sign(t, []byte(letter+strings.Repeat("A line  of text. \r\n", maxLibraryBody/18)), "example.com", "ed", edKey(), "simple", "relaxed", letterFields...))
 	libED1 := own(base("ed"))
 
 	for _, c := range []struct{ name, raw, want string }{
@@ -139,6 +140,8 @@ garbage._domainkey.example.com TXT some text
 		{"RSA, simple", string(sign(t, []byte(letter), "example.com", "rsa", rsaKey(), "simple", "simple", letterFields...)), "pass"},
 		{"1024 bits", string(sign(t, []byte(letter), "example.com", "short", short, "simple", "relaxed", letterFields...)), "pass"},
 		{"two", string(sign(t, []byte(libED), "example.com", "rsa", rsaKey(), "relaxed", "relaxed", letterFields...)), "pass pass"},
+		{"a body that the library is not given", bigED, "pass"},
+		{"a body that the library is not given, changed", bigED + "x", "fail"},
 		{"a field above", "Received: by mx.example.org; now\r\n" + libED, "pass"},
 		{"subject changed", strings.Replace(libED, "Lunch", "Money", 1), "fail"},
 		{"body changed", strings.Replace(libED, "noon", "nine", 1), "fail"},

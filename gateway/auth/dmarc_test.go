@@ -174,6 +174,33 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
+// Of several authors, the strictest policy that fails counts, whichever comes
+// first; the fourth is not looked at.
+func TestSeveralAuthors(t *testing.T) {
+	zone := zoneOf("a.example: p=none\nb.example: p=reject\nc.example: p=quarantine\nd.example: p=reject\n_dmarc.e.example SERVFAIL")
+	for _, c := range []struct{ from, spf, want string }{
+		{"a@a.example, b@b.example, c@c.example", "x.example", "fail reject"},
+		{"c@c.example, b@b.example", "x.example", "fail reject"},
+		{"a@a.example, c@c.example, a@a.example", "x.example", "fail quarantine"},
+		{"a@a.example, c@c.example, x@x.example, d@d.example", "x.example", "fail quarantine"},
+		{"b@b.example, x@x.example", "b.example", "permerror "},
+		{"x@x.example, y@y.example", "x.example", "permerror "},
+		{"e@e.example, x@x.example", "y.example", "permerror "},
+		{"b@b.example, a@a.example", "b.example", "fail none"},
+		{"<b@b.example><x@x.example>", "x.example", "fail reject"},
+		{"\"b@b.example <x@x.example>", "x.example", "fail reject"},
+	} {
+		v, fake := verifier(t, zone)
+		a := v.Verify(t.Context(), mail("From: "+c.from+"\r\n\r\n"), SPF{Result: Pass, Domain: c.spf})
+		if got := a.DMARC + " " + a.Policy; got != c.want || a.From != "" || a.Aligned {
+			t.Errorf("%s: %s, want %s", c.from, got, c.want)
+		}
+		if n := len(fake.Asked()); n > maxDMARCQueries {
+			t.Errorf("%s: %d questions", c.from, n)
+		}
+	}
+}
+
 // The names of RFC 9989 section 4.10's example, and at the borders.
 func TestTargets(t *testing.T) {
 	for domain, want := range map[string]string{

@@ -202,6 +202,33 @@ func TestSPFWithoutAnswers(t *testing.T) {
 	})
 }
 
+// RFC 7208 section 7.3: of the names of a client, the domain itself is %{p}
+// before one below it, and that before any other; those that do not lead back
+// to the client are none.
+func TestValidatedName(t *testing.T) {
+	zone := `
+1.2.0.192.in-addr.arpa PTR other.example.net
+1.2.0.192.in-addr.arpa PTR a.example.org
+1.2.0.192.in-addr.arpa PTR Example.org
+1.2.0.192.in-addr.arpa PTR liar.example.com
+other.example.net A 192.0.2.1
+a.example.org A 192.0.2.1
+example.org A 192.0.2.1
+liar.example.com A 192.0.2.9
+2.2.0.192.in-addr.arpa PTR liar.example.com
+3.2.0.192.in-addr.arpa SERVFAIL
+`
+	for _, c := range []struct{ client, domain, want string }{
+		{"192.0.2.1", "example.org", "Example.org"}, {"192.0.2.1", "org", "a.example.org"}, {"192.0.2.1", "example.com", "other.example.net"},
+		{"192.0.2.2", "example.com", "unknown"}, {"192.0.2.3", "example.com", "unknown"}, {"192.0.2.4", "example.com", "unknown"},
+	} {
+		r := &spfResolver{resolver: lookuptest.Zone(t, zone), client: netip.MustParseAddr(c.client), sender: "u@" + c.domain}
+		if got := r.validated(t.Context(), c.domain); got != c.want {
+			t.Errorf("%s for %s: %s, want %s", c.client, c.domain, got, c.want)
+		}
+	}
+}
+
 func TestSPFTerms(t *testing.T) {
 	for term, good := range map[string]bool{
 		"all": true, "-ALL": true, "all:x.org": false, "all/8": false, "+-all": false, "a": true, "a:": false, "A:example.org": true,

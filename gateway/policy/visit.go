@@ -24,6 +24,7 @@ type Visit struct {
 	name     *probe // test 1
 	sender   *probe // tests 2 and 3 ask about one sender
 	spf      *probe
+	delayed  bool   // greylisting has refused a recipient
 	grey     string // whom the sender would have to wait for; "" for nobody
 	greyErr  error
 	wantList bool // there is a recipient for whom lists count
@@ -182,12 +183,30 @@ func (v *Visit) greylist(mode Mode, to string) *Refusal {
 	case err != nil:
 		v.greyErr = err
 	case wait > 0 && mode == Enforce:
+		v.delayed = true
 		minutes := int64((v.gate.Grey.Delay() + 59e9) / 60e9)
 		return refuse(451, [3]int{4, 7, 1}, testGreylist, fmt.Sprintf("Greylisting enabled, try again in %d minutes", minutes), "to wait "+wait.String())
 	case wait > 0 && v.grey == "":
 		v.grey = to
 	}
 	return nil
+}
+
+// Note takes the recipients that a client has named behind the one which it was
+// refused for. If that was by greylisting, their time to wait begins as well:
+// otherwise a message to many would have to come once for each of them, since the
+// connection ends at the first.
+func (v *Visit) Note(recipients []string) {
+	if v == nil || !v.delayed {
+		return
+	}
+	for _, to := range recipients {
+		var grey Mode
+		if v.gate.Settings != nil {
+			grey, _ = v.gate.Settings(to)
+		}
+		v.greylist(v.mode(v.gate.Greylist, true, grey, to), to)
+	}
 }
 
 // foldOr returns an address as addresses are compared, as far as it is one.

@@ -161,6 +161,29 @@ func (c *Conn) rcpt(arg []byte) {
 	c.give(askRcpt, c.asked)
 }
 
+// Ahead returns the recipients that the client has named behind the one under
+// way, without waiting for the reply (RFC 2920): as far as they have come, up to
+// the first other command. It is to be asked for inside Session.Rcpt.
+func (c *Conn) Ahead() []string {
+	var list []string
+	for rest := c.in[c.pos:]; ; {
+		line, after, ok := bytes.Cut(rest, []byte("\r\n"))
+		if !ok {
+			return list
+		}
+		arg, ok := cutFold(line, "RCPT TO:")
+		if !ok || hasControl(line) {
+			return list
+		}
+		to, more, problem := parsePath(arg)
+		if problem != "" || len(bytes.TrimSpace(more)) > 0 || to.check(c.state.utf8, true).Code != 0 {
+			return list
+		}
+		list = append(list, string(to.append(nil)))
+		rest = after
+	}
+}
+
 // postmasterDomain is the domain of the postmaster who was given none.
 func (c *Conn) postmasterDomain() string {
 	if served := c.l.cfg.Served; served != nil {

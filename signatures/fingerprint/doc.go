@@ -1,4 +1,131 @@
-// Package fingerprint turns a message into digests that name it without
-// saying what is in it, asks a network of sites about them, and answers for
-// such a network.
+// Package fingerprint turns a message into digests that name it without saying
+// what is in it, asks a network of sites about them, and answers for such a
+// network.
+//
+// # What is taken of a message
+//
+// At most six fingerprints, in this order, each asked about in one DNS query:
+//
+//	fuzzy       a text like this: 40 bands of 20 bits, see below
+//	text        exactly this text: SHA-256, cut to 128 bits, of its letters
+//	attachment  exactly this file: SHA-256, cut, of the decoded bytes; the two largest, pictures last
+//	links       the shapes of all links together, without registered domains
+//	link        the shape of one link, with its registered domain
+//
+// A text is first reduced to a stream of letters: disguises taken off
+// (message.Skeleton, so what is hidden, invisible, look-alike or turned round is
+// gone), then addresses, words with a digit and the names in From, To and Cc;
+// case, punctuation, spaces and the subject do not count. Of the alternatives
+// plain text and HTML the HTML counts. A text of less than 60 letters has no
+// exact fingerprint, one with less than 150 different windows no fuzzy one.
+//
+// The fuzzy digest is minhash over windows of seven letters (three ideographs),
+// which need no words and so survive words that are split or joined: 80 minima
+// by fast similarity sketching, one hash a letter for long texts. Two minima
+// make a band of 20 bits, so two texts share a band with the probability J²,
+// where J is their resemblance (windows in both by windows in any). Texts are
+// alike when they share MinBands = 4 of 40 bands, about J > 0.32. One minimum a
+// band separates as well in measurements, but one in twenty unrelated pairs
+// shares a band then, and one in a thousand with two: the server's lists stay
+// short. Seven letters instead of nine gained 2 % of the copies at the same
+// rate of strangers; 40 bands of 20 bits do as well as 32 of 24 in as many
+// octets, and leave a finer choice of MinBands.
+//
+// A link's shape leaves out scheme, port, fragment and the values of a query;
+// numbers and tokens in labels and paths become *. Links into the recipient's
+// own domain, unsubscribe links of the header, pictures, and links whose path
+// says nothing are not taken.
+//
+// # What leaves the machine
+//
+// Names of this form, and nothing else:
+//
+//	<digest in base32hex, labels of at most 63>.<kind and version>.<zone>
+//	f1 fuzzy (three labels of digest)   t1 text   a1 attachment   m1 links   l1 link
+//
+// They have at most 255 octets below a zone of MaxZone characters; case does
+// not count; there is one name for a digest. Who sees the query (resolvers on
+// the way, the server) can tell that two sites got the same message, and can
+// confirm a guess: who has a text, file or link can compute its digest. Nothing
+// secret salts the digests, or sites could not compare. Short texts could be
+// guessed one by one, which is why they have none. A band is 20 bits of a hash
+// of two windows out of hundreds. By a rough reckoning (10^7 windows are likely in
+// a language, so 10^14 pairs, so 10^8 for each value of a band) nothing of an
+// unknown text can be read from it. Without netcheck, or without a zone, nothing
+// is asked.
+//
+// # What is answered
+//
+//	no such name         not listed
+//	127.0.<class>.<y>    class 1: reported as spam, 2: reported as wanted
+//	                     y = 16·likeness + level
+//
+// Level 1 is as many fresh reports as it takes, each level more is twice as
+// many. Likeness is 0 for exact kinds; for fuzzy ones 0 (MinBands in common) to
+// 15 (all). TXT says the same in words. test.<zone> and 2.0.0.127.<zone> are
+// 127.0.0.2 always, 1.0.0.127.<zone> never. Any other answer counts as none.
+//
+// # What is believed
+//
+// Reports are DNS updates (RFC 2136) signed by TSIG (RFC 8945, HMAC-SHA256,
+// clocks apart by at most 300 s whatever the signature asks for); each reporter
+// has a key, and the key's name is the reporter. "Add TXT spam" and "ham" to a
+// fingerprint's name report, "delete TXT" takes one's own word back, "delete the
+// name" delists, which operators may; that holds for 30 days whatever is
+// reported. A signature is taken once, also over a restart. A reporter's word on
+// an entry counts once a day and halves in a week; an entry is listed while two
+// reporters (by default) say the same and weigh more than twice what the others
+// say, and vanishes when nearly nothing is left of it. A fuzzy report joins the
+// entry that it shares most bands with, so variants of a mailing are counted
+// together; an entry keeps the bands of its first report, so it does not drift.
+//
+// Memory, disk, sessions, requests at work, reports an hour and reports in a
+// message are bounded (ServerConfig). A reply is at most some 100 octets longer
+// than its request; ANY, transfers and other zones are refused.
+//
+// # What was measured
+//
+// By make bench (TestFingerprints: 360 texts of the project's own, most of them
+// short; TestFingerprintsCorpus: 1,500 of 4,672 texts of real mail, where it is
+// present). Percent of copies that match their original:
+//
+//	changed in the copy                               own    corpus
+//	up to twelve names                                94      98.6
+//	every digit                                       99      99.7
+//	order of paragraphs                               99      99.6
+//	hidden noise everywhere                           99      99.7
+//	all four                                          95      97.9
+//	another salutation; case and punctuation;
+//	half of the words split                           99      99.7
+//	a fifth, half, as much again of words appended    99 99 89  99.6 98.1 87.2
+//	a fifth cut off (own: mostly become too short)    83      96.1
+//	3, 5, 10 % of the words replaced                  99 98 97  99.5 99.6 98.9
+//
+// The missing percent of "every digit" are texts at the border of what has a
+// fuzzy fingerprint. Disguises of package bench/evasion: look-alike, fullwidth
+// and mathematical letters, accents, digits for letters, characters without
+// width, split words, comments, tags and hidden letters in words, entities, text
+// turned round, every way to hide text but one, and every encoding: 97 to 100 %.
+//
+// Strangers: of 3.4 million pairs across two lists that share no cluster of
+// near-duplicates 0.69 in 10,000 match. 225 of those 237 pairs are
+// near-duplicates by another measure after all (a quarter of the runs of three
+// words in common: one campaign of spam, bounces of one mail server); without
+// them it is 0.035 in 10,000. Within the longer list 3.9 in 10,000 match, 0.061
+// without near-duplicates. None of 5.2 million pairs of a spam and a good
+// message matches.
+//
+// # What it cannot catch
+//
+//   - More visible noise than text: 200 words put in front of or behind a short
+//     text leave 13 to 30 %, of longer mail 58 to 78 %; 200 kB leave nothing.
+//   - Noise that the parser takes for visible, as white text by a style sheet on
+//     a background that is an assumption: 79 % of short texts, 96 % of the corpus.
+//   - A plain alternative full of noise, when the HTML is written so that the
+//     alternative cannot be told from it in the text: 92 and 94 %.
+//   - Texts written anew for every recipient, texts in pictures, files that
+//     differ by a byte, and links whose paths are random as a whole.
+//   - Templates are alike: the bounces of one server, the footers of one sender.
+//     Only reporters can tell them apart, by saying ham. With a hundred thousand
+//     entries that nobody checks, a text that many send will be among them.
 package fingerprint

@@ -56,6 +56,7 @@ func TestVerdict(t *testing.T) {
 		"two against one":             {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 4, sayHam}}, 0, 0, 0},
 		"two for it":                  {[]said{{0, 1, sayHam}, {0, 2, sayHam}}, 0, classHam, 1},
 		"two, one of them revoked":    {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
+		"two who said the opposite":   {[]said{{0, 1, sayHam}, {0, 2, sayHam}, {0, 1, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
 		"a revocation of nothing":     {[]said{{0, 1, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
 		"again and again on one day":  {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
 		"one each day, for four days": {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {1, 2, saySpam}, {2, 2, saySpam}, {3, 2, saySpam}}, 3, classSpam, 2},

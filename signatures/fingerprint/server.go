@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,7 @@ type ServerConfig struct {
 	Rate       int           // fingerprints that one reporter may report in an hour: 10,000
 	SpareDisk  int64         // bytes that stay free: 256 MiB
 	Workers    int           // UDP requests at work at a time: 4 for each processor
-	Sessions   int           // TCP sessions at a time: 64
+	Sessions   int           // TCP sessions at a time: 64; one client has a quarter of them at most, two at least
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -62,13 +63,13 @@ type Server struct {
 	queries, listed, reports, refused, dropped, malformed, panics atomic.Uint64
 
 	mu     sync.Mutex
-	open   map[net.Conn]bool // TCP sessions
+	open   map[net.Conn]netip.Prefix // TCP sessions and whose they are
 	ending bool
 }
 
 // NewServer opens the store and the sockets; Run answers.
 func NewServer(c ServerConfig) (_ *Server, err error) {
-	s := &Server{zone: dns.CanonicalName(c.Zone), keys: map[string]Key{}, rate: map[string]*bucket{}, open: map[net.Conn]bool{}}
+	s := &Server{zone: dns.CanonicalName(c.Zone), keys: map[string]Key{}, rate: map[string]*bucket{}, open: map[net.Conn]netip.Prefix{}}
 	if _, ok := dns.IsDomainName(c.Zone); !ok || s.zone == "." || len(s.zone)-1 > MaxZone {
 		return nil, fmt.Errorf("zone %q: not the name of a zone of at most %d characters", c.Zone, MaxZone)
 	}
@@ -227,8 +228,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// serveTCP takes sessions, at most c.Sessions at a time: one more is closed at
-// once.
+// serveTCP takes sessions; those that are too many are closed at once.
 func (s *Server) serveTCP() {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
@@ -241,13 +241,7 @@ func (s *Server) serveTCP() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		s.mu.Lock()
-		full := len(s.open) >= s.c.Sessions
-		if !full {
-			s.open[conn] = true
-		}
-		s.mu.Unlock()
-		if full {
+		if !s.admit(conn) {
 			conn.Close()
 			continue
 		}
@@ -259,6 +253,26 @@ func (s *Server) serveTCP() {
 			s.mu.Unlock()
 		})
 	}
+}
+
+// admit counts a session, unless there are too many, or too many of its client:
+// an IPv4 address or an IPv6 network of 64 bits.
+func (s *Server) admit(conn *net.TCPConn) bool {
+	address := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
+	client, _ := address.Prefix(min(64, address.BitLen())) // of a length that there is
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	its := 0
+	for _, other := range s.open {
+		if other == client {
+			its++
+		}
+	}
+	if s.ending || len(s.open) >= s.c.Sessions || its >= max(2, s.c.Sessions/4) {
+		return false
+	}
+	s.open[conn] = client
+	return true
 }
 
 const (

@@ -235,6 +235,9 @@ func TestDelist(t *testing.T) {
 		}
 		s.mustSay("olga", Delist, variant)
 		s.want("delisted", p, "")
+		if n, err := s.Sweep(); n != 0 || err != nil {
+			t.Errorf("an operator's word was swept away: %d, %v", n, err)
+		}
 		s.mustSay("anna", Spam, p)
 		s.mustSay("bert", Spam, p)
 		s.want("reported after that", p, "")
@@ -319,12 +322,25 @@ func TestForgeries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// An old report with a second signature behind its own that looks fresh.
+	twice := new(dns.Msg)
+	if err := twice.Unpack(signed(message(testZone, Spam), anna, now.Add(-time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	second := *twice.IsTsig()
+	second.TimeSigned, second.MAC = uint64(now.Unix()), strings.Repeat("ab", 32)
+	twice.Extra = append(twice.Extra, &second)
+	renewed, err := twice.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		packed []byte
 		rcode  int
 		tsig   int
 	}{
+		{"signed twice", renewed, dns.RcodeFormatError, 0},
 		{"unsigned", unsigned, dns.RcodeRefused, 0},
 		{"a key that nobody has", signed(message(testZone, Spam), stranger, now), dns.RcodeNotAuth, dns.RcodeBadKey},
 		{"another algorithm", weak, dns.RcodeNotAuth, dns.RcodeBadKey},
@@ -352,6 +368,12 @@ func TestForgeries(t *testing.T) {
 		if after := s.Stats(); after.Entries != 0 || after.Refused+after.Malformed == before.Refused+before.Malformed {
 			t.Errorf("%s: %+v", c.name, after)
 		}
+	}
+	// EDNS beside the signature is no harm.
+	polite := message(testZone, Revoke)
+	polite.SetEdns0(1232, false)
+	if r := s.exchangeRaw(signed(polite, anna, now)); r.Rcode != dns.RcodeSuccess {
+		t.Errorf("with EDNS: %v", r)
 	}
 	// The same packet a second time: after a revocation it would bring the
 	// report back.
@@ -551,32 +573,43 @@ func TestRestart(t *testing.T) {
 	}
 	s.mustSay("anna", Spam, near(list[0], 0, rand.New(rand.NewPCG(9, 9))))
 	if n := s.Stats().Entries; n != len(list)+1 {
-		t.Errorf("%d entries: a new fuzzy one has the place of an old one", n)
+		t.Errorf("%d entries, want %d", n, len(list)+1)
+	}
+	if s.listed(list[0]) == "" {
+		t.Error("a new fuzzy entry has taken the place of an old one")
 	}
 }
 
 // TestSessions: sessions that say nothing do not keep others out for long, nor
 // the server from ending.
 func TestSessions(t *testing.T) {
-	s := serve(t, func(c *ServerConfig) { c.Sessions = 2 })
-	var conns []net.Conn
-	for range 4 {
-		conn, err := net.Dial("tcp", s.Addr())
-		if err != nil {
-			t.Fatal(err)
+	s := serve(t, func(c *ServerConfig) { c.Sessions = 12 })
+	for _, c := range []struct {
+		from          string
+		tried, closed int
+	}{
+		{"127.0.0.1", 5, 2}, // a quarter is three
+		{"127.0.0.2", 3, 0},
+		{"127.0.0.3", 3, 0},
+		{"127.0.0.4", 4, 1},
+		{"127.0.0.5", 2, 2}, // all twelve are taken
+	} {
+		closed := 0
+		for range c.tried {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.from)}}
+			conn, err := d.Dial("tcp", s.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			if _, err := conn.Read(make([]byte, 1)); err != nil && !isTimeout(err) {
+				closed++
+			}
 		}
-		defer conn.Close()
-		conns = append(conns, conn)
-	}
-	closed := 0
-	for _, conn := range conns {
-		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		if _, err := conn.Read(make([]byte, 1)); err != nil && !isTimeout(err) {
-			closed++
+		if closed != c.closed {
+			t.Errorf("%s: %d of %d sessions were closed, want %d", c.from, closed, c.tried, c.closed)
 		}
-	}
-	if closed != 2 {
-		t.Errorf("%d of 4 sessions were closed, want 2", closed)
 	}
 	begin := time.Now()
 	s.stop()

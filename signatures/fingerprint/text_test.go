@@ -93,6 +93,14 @@ func TestFuzzy(t *testing.T) {
 			t.Errorf("%s: %d bands in common, %d are needed", name, n, MinBands)
 		}
 	}
+	// What the plain alternative says makes no difference at all.
+	alternatives := func(plain string) *Print {
+		return printOf(message.Parse([]byte("To: l@example.net\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"+
+			plain+"\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"+marked+"\r\n--b--\r\n"), message.Limits{}), Fuzzy)
+	}
+	if a, b := alternatives(other), alternatives(strings.Repeat(noise, 40)); a.Bands != b.Bands {
+		t.Errorf("other plain alternatives: %d bands in common", a.Bands.Common(b.Bands))
+	}
 	p := printOf(plainMail("x@example.net", other), Fuzzy)
 	if n := original.Bands.Common(p.Bands); n > 1 {
 		t.Errorf("an unrelated text has %d bands in common", n)
@@ -149,6 +157,48 @@ func TestIdeographs(t *testing.T) {
 	}
 	if n := a.Bands.Common(c.Bands); n > 1 {
 		t.Errorf("%d bands in common with another text", n)
+	}
+}
+
+// TestOneWindow: every bin is filled even by the least text, so that two of them
+// have nothing in common.
+func TestOneWindow(t *testing.T) {
+	total := 0
+	for i := range 2000 {
+		a, b := []rune("abcdefg"), []rune("hijklmn")
+		a[i%7] += rune(i)
+		b[i%7] += rune(i)
+		total += fuzzy(a).Common(fuzzy(b))
+	}
+	if total > 1 { // 80,000 bands, 2^20 values
+		t.Errorf("%d bands in common", total)
+	}
+}
+
+// TestAttachments: files are known by their bytes, tiny ones and pictures
+// behind others not at all.
+func TestAttachments(t *testing.T) {
+	mail := func(files ...string) *message.Message {
+		var b strings.Builder
+		b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n")
+		for i, f := range files {
+			kind, content, _ := strings.Cut(f, ":")
+			fmt.Fprintf(&b, "--b\r\nContent-Type: %s; name=\"f%d\"\r\nContent-Disposition: attachment\r\n\r\n%s\r\n", kind, i, content)
+		}
+		b.WriteString("--b--\r\n")
+		return message.Parse([]byte(b.String()), message.Limits{})
+	}
+	big := func(c string, n int) string { return strings.Repeat(c, n) }
+	if list := Of(mail("application/pdf:tiny", "image/gif:"+big("g", minAttachment-1))); len(list) != 0 {
+		t.Errorf("tiny files: %+v", list)
+	}
+	list := Of(mail("image/png:"+big("i", 5000), "application/pdf:"+big("p", 800), "application/zip:"+big("z", 900), "application/zip:"+big("z", 900)))
+	if len(list) != 2 || list[0].Of != "f2" || list[1].Of != "f1" {
+		t.Errorf("fingerprints %+v, want those of f2 and f1", list)
+	}
+	again := Of(mail("application/octet-stream:" + big("p", 800)))
+	if len(again) != 1 || again[0].ID != list[1].ID {
+		t.Errorf("the same file under another name: %+v", again)
 	}
 }
 

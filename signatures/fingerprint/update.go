@@ -31,8 +31,13 @@ func (s *Server) update(r *dns.Msg, packed []byte) []byte {
 		return s.pack(m, r, false)
 	}
 	t := r.IsTsig()
-	if t == nil || len(r.Extra) != 1 { // RFC 2136 section 3.3
+	if t == nil { // RFC 2136 section 3.3
 		return fail(dns.RcodeRefused, "not signed")
+	}
+	for _, rr := range r.Extra[:len(r.Extra)-1] { // RFC 8945 section 5.1: the one that is verified must be the one that is read
+		if rr.Header().Rrtype == dns.TypeTSIG {
+			return fail(dns.RcodeFormatError, "signed twice")
+		}
 	}
 	now := s.c.Now()
 	key, known := s.keys[dns.CanonicalName(t.Hdr.Name)]
