@@ -32,15 +32,16 @@ func (s *Server) greet(other func(netip.Addr) *wire.Reply) func(netip.Addr) *wir
 }
 
 // turnAway makes the reply to a client that the gate refuses. The connection ends
-// after it, whatever the client has sent ahead.
+// after it, whatever the client has sent ahead; unless a recipient was accepted
+// before, who is to get the message.
 func (s *session) turnAway(r *policy.Refusal, to string) error {
 	hello, _ := s.conn.Hello()
 	s.turned.Add(1)
 	s.logRefusal(s.conn.Client().Addr(), hello, s.from, to, r)
-	if r.Close {
+	if r.Close && len(s.to) == 0 {
 		s.conn.CloseAfterReply()
+		s.visit.Note(slices.DeleteFunc(s.conn.Ahead(), func(to string) bool { return !s.policy().Accepts(to) }))
 	}
-	s.visit.Note(slices.DeleteFunc(s.conn.Ahead(), func(to string) bool { return !s.policy().Accepts(to) }))
 	return replyTo(r)
 }
 

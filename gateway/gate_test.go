@@ -210,8 +210,8 @@ func TestGateLetsThrough(t *testing.T) {
 	}
 }
 
-// A message to many waits once, if its recipients were named without waiting for
-// replies; else once for each, for the connection ends at the first.
+// A message to many waits once: for all recipients that were named without
+// waiting for replies, and for the others together.
 func TestGreylistedTogether(t *testing.T) {
 	r := lookuptest.Zone(t, clientsZone)
 	now := testTime
@@ -224,16 +224,59 @@ func TestGreylistedTogether(t *testing.T) {
 		Gate:   withGate(gateOf(t, r, func(c *policy.GateConfig) { c.Grey = store })),
 		Policy: withPolicy(t, policy.Config{Relay: []string{"example.com"}}),
 	})
+	// The first recipient is refused: the connection ends.
 	if got := b.talk("127.0.0.5", "EHLO client.example.org", "MAIL FROM:<a@example.org>", "RCPT TO:<u@example.com>", "rcpt to:<v@example.com>", "RCPT TO:<x@elsewhere.example>", "DATA", "RCPT TO:<w@example.com>"); !strings.HasSuffix(got, "ok\r\n451 4.7.1 Greylisting enabled, try again in 1 minutes\r\n") {
 		t.Fatalf("heard %q", got)
 	}
 	if n := store.Entries(); n != 2 {
 		t.Errorf("%d pairs are known", n)
 	}
+	// One is accepted: the connection stays, and it gets its message.
 	now = now.Add(time.Minute)
+	const wait = "451 4.7.1 Greylisting enabled, try again in 1 minutes"
 	c := b.from("127.0.0.5")
 	c.begin("u@example.com", "v@example.com")
-	c.send("RCPT TO:<w@example.com>", "451 4.7.1 Greylisting enabled")
+	c.send("RCPT TO:<w@example.com>", wait)
+	c.send("RCPT TO:<y@example.com>", wait)
+	c.data(testMessage, "250 2.0.0")
+	if got := b.store.all()[0].Recipients; !slices.Equal(got, []string{"u@example.com", "v@example.com"}) {
+		t.Errorf("recipients %q", got)
+	}
+	// In the next transaction nobody is accepted yet.
+	c.send("MAIL FROM:<b@example.org>", "250")
+	c.send("RCPT TO:<w@example.com>", wait)
+	if rest, err := io.ReadAll(c.r); err != nil || len(rest) != 0 {
+		t.Errorf("after the refusal: %q, %v", rest, err)
+	}
+	now = now.Add(time.Minute)
+	c = b.from("127.0.0.5")
+	c.message(testMessage, "250 2.0.0", "w@example.com", "y@example.com")
+	if logs := b.log.lines("refused"); len(logs) != 4 || !strings.Contains(logs[1], `cause="to wait 1m0s"`) {
+		t.Errorf("log %q", logs)
+	}
+}
+
+// Findings that only a refused recipient would have made count are not of the
+// message.
+func TestRefusedRecipientsDoNotCount(t *testing.T) {
+	r := lookuptest.Zone(t, clientsZone)
+	exempt, _ := policy.ParseList("", []byte("exempt.example"))
+	var found []engine.Hit
+	b := start(t, Config{
+		Gate: withGate(gateOf(t, r, func(c *policy.GateConfig) {
+			c.Greylist.Mode, c.SenderDomain.Mode = policy.Off, policy.Score
+			c.SenderDomain.Recipients, c.DNSBL.Recipients = exempt, exempt
+		})),
+		Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict { found = m.Found; return engine.Verdict{} }),
+	})
+	c := b.from("127.0.0.9")
+	c.send("MAIL FROM:<a@nowhere.example>", "250")
+	c.send("RCPT TO:<u@exempt.example>", "250")
+	c.send("RCPT TO:<u@example.com>", "550 5.7.1 Blocked - see")
+	c.data(testMessage, "250 2.0.0")
+	if len(found) != 0 {
+		t.Errorf("found %+v", found)
+	}
 }
 
 // from is dial from an address, up to the EHLO.
@@ -304,7 +347,7 @@ func (d deaf) Query(ctx context.Context, _ string, _ lookup.Kind) (lookup.Answer
 // With dead DNS every message gets its verdict in time, none is refused, and the
 // log says what was left out.
 func TestGateWithoutDNS(t *testing.T) {
-	const checkTime = 600 * time.Millisecond
+	const checkTime = 1600 * time.Millisecond
 	for name, r := range map[string]lookup.Resolver{"silent": deaf{}, "failing": deaf{errors.New("server failure")}} {
 		for _, mode := range []policy.Mode{policy.Score, policy.Enforce} {
 			t.Run(name+"/"+string(mode), func(t *testing.T) {

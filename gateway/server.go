@@ -102,7 +102,7 @@ type Stats struct {
 	Refused   uint64 // messages answered with 5xx
 	Deferred  uint64 // messages answered with 4xx
 	Discarded uint64 // messages accepted and dropped for every recipient
-	Turned    uint64 // connections ended by the gate
+	Turned    uint64 // refusals of the gate: of connections, senders and recipients
 	Panics    uint64
 }
 

@@ -214,7 +214,7 @@ func newGatekeeper(c *Config, n *network, p *policy.Policy, old *gatekeeper) (*g
 	if k.lists, err = dnslist.New(lists); err != nil {
 		return nil, usageError{fmt.Errorf("%s: [[list]]: %w", c.File, err)}
 	}
-	if k.links, err = uribl.New(uribl.Config{Set: k.lists, Resolver: lists.Resolver, MaxQueries: c.ListQueries}); err != nil {
+	if k.links, err = uribl.New(uribl.Config{Set: k.lists, Resolver: lists.Resolver, MaxQueries: c.ListQueries, Local: c.local(p)}); err != nil {
 		return nil, usageError{err}
 	}
 	if k.auth, err = auth.New(auth.Config{Resolver: lists.Resolver, Now: lists.Now}); err != nil {
@@ -229,6 +229,15 @@ func newGatekeeper(c *Config, n *network, p *policy.Policy, old *gatekeeper) (*g
 		k.gate, err = k.newGate(c, n, p)
 	}
 	return k, err
+}
+
+// local says which domains are our own, and are not asked about; nil: none is
+// known to be.
+func (c *Config) local(p *policy.Policy) func(domain string) bool {
+	if p == nil || len(c.ours()) == 0 {
+		return nil
+	}
+	return func(domain string) bool { return p.Serves("postmaster@" + domain) }
 }
 
 // newGate makes the tests of connection and envelope.

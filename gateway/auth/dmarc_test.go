@@ -209,7 +209,7 @@ func TestTargets(t *testing.T) {
 		"1.2.3.4.5.6.7.8":                      "1.2.3.4.5.6.7.8 2.3.4.5.6.7.8 3.4.5.6.7.8 4.5.6.7.8 5.6.7.8 6.7.8 7.8 8",
 		"0.1.2.3.4.5.6.7.8":                    "0.1.2.3.4.5.6.7.8 2.3.4.5.6.7.8 3.4.5.6.7.8 4.5.6.7.8 5.6.7.8 6.7.8 7.8 8",
 	} {
-		if got := strings.Join(targets(domain), " "); got != want {
+		if got := strings.Join(namesAbove(domain), " "); got != want {
 			t.Errorf("%s: %s", domain, got)
 		}
 	}

@@ -77,9 +77,9 @@ type step struct {
 	err    error
 }
 
-// targets are the names of a walk: RFC 9989 section 4.10. The domain itself;
+// namesAbove are the names of a walk: RFC 9989 section 4.10. The domain itself;
 // then, at most seven labels long, what is above it, to the top.
-func targets(domain string) []string {
+func namesAbove(domain string) []string {
 	list := []string{domain}
 	for strings.Count(domain, ".") > 7 {
 		_, domain, _ = strings.Cut(domain, ".")
@@ -99,7 +99,7 @@ func targets(domain string) []string {
 // the first record with psd=y or psd=n.
 func (w *walker) walk(ctx context.Context, domain string) []step {
 	var steps []step
-	for _, name := range targets(domain) {
+	for _, name := range namesAbove(domain) {
 		steps = append(steps, step{name: name})
 	}
 	var wait sync.WaitGroup

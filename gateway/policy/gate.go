@@ -142,9 +142,12 @@ type Refusal struct {
 	Code   int    // of the reply, RFC 5321 section 4.2
 	Status [3]int // RFC 3463
 	Text   string // one line of printable ASCII
-	Close  bool   // the connection ends after it
-	Test   string // which test it is by, for the log
-	Cause  string // what was found, for the log; it may come from outside
+	// Close says that the connection ends after it; but not while the client has
+	// a transaction with a recipient who was accepted before, for that message
+	// would be lost with it.
+	Close bool
+	Test  string // which test it is by, for the log
+	Cause string // what was found, for the log; it may come from outside
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused by %s: %s", r.Test, r.Cause) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"spamcatcher/engine"
 	"spamcatcher/gateway/dnslist"
@@ -140,11 +141,12 @@ func (v *Visit) Rcpt(ctx context.Context, to string) *Refusal {
 	if v == nil || v.exempt {
 		return nil
 	}
+	var concerned []*probe
 	for _, p := range v.probes() {
 		if exempts(p.Recipients, to) {
 			continue
 		}
-		p.counts = true
+		concerned = append(concerned, p)
 		if p.enforce && p.Recipients.Len() > 0 {
 			if r := p.refusal(ctx); r != nil {
 				return r
@@ -158,7 +160,16 @@ func (v *Visit) Rcpt(ctx context.Context, to string) *Refusal {
 	if r := v.greylist(v.mode(v.gate.Greylist, v.gate.Grey != nil, grey, to), to); r != nil {
 		return r
 	}
-	return v.listed(ctx, v.mode(v.gate.DNSBL, v.gate.Lists != nil, lists, to), lists == Score)
+	mode := v.mode(v.gate.DNSBL, v.gate.Lists != nil, lists, to)
+	if r := v.listed(ctx, mode, lists == Score); r != nil {
+		return r
+	}
+	// Only a recipient who gets the message makes findings count.
+	for _, p := range concerned {
+		p.counts = true
+	}
+	v.wantList = v.wantList || !mode.off()
+	return nil
 }
 
 // mode returns what a test does for a recipient who chose a mode, "" for none.
@@ -185,7 +196,7 @@ func (v *Visit) greylist(mode Mode, to string) *Refusal {
 	case wait > 0 && mode == Enforce:
 		v.delayed = true
 		minutes := int64((v.gate.Grey.Delay() + 59e9) / 60e9)
-		return refuse(451, [3]int{4, 7, 1}, testGreylist, fmt.Sprintf("Greylisting enabled, try again in %d minutes", minutes), "to wait "+wait.String())
+		return refuse(451, [3]int{4, 7, 1}, testGreylist, fmt.Sprintf("Greylisting enabled, try again in %d minutes", minutes), "to wait "+(wait+time.Second-1).Truncate(time.Second).String())
 	case wait > 0 && v.grey == "":
 		v.grey = to
 	}
@@ -232,7 +243,6 @@ func (v *Visit) listed(ctx context.Context, mode Mode, only bool) *Refusal {
 	if mode.off() {
 		return nil
 	}
-	v.wantList = true
 	if v.lists == nil {
 		v.askLists(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -413,6 +414,7 @@ func TestForgedReply(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
+	var forger atomic.Pointer[Key] // whose signature the replies have
 	go func() {
 		for {
 			conn, err := other.Accept()
@@ -423,13 +425,25 @@ func TestForgedReply(t *testing.T) {
 			if m, _ := c.ReadMsg(); m != nil { // it has not the key
 				r := new(dns.Msg)
 				r.SetReply(m)
-				c.WriteMsg(r)
+				r.Question = nil
+				if k := forger.Load(); k == nil {
+					c.WriteMsg(r)
+				} else if packed, _, err := k.sign(r, m.IsTsig().MAC, time.Now(), 0); err == nil {
+					c.Write(packed)
+				}
 			}
 			conn.Close()
 		}
 	}()
 	if err := (Network{Server: other.Addr().String(), Zone: testZone, Key: key}).Report(t.Context(), Spam, somePrints()); err == nil || !strings.Contains(err.Error(), "not signed") {
 		t.Errorf("an unsigned reply: %v", err)
+	}
+	for name, secret := range map[string][]byte{"": key.Secret, "not the server's": []byte("another secret altogether")} {
+		forger.Store(&Key{Name: key.Name, Secret: secret})
+		err := Network{Server: other.Addr().String(), Zone: testZone, Key: key}.Report(t.Context(), Spam, somePrints())
+		if (err == nil) != (name == "") || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("a reply signed with %q: %v, want %q", secret, err, name)
+		}
 	}
 }
 
