@@ -271,6 +271,13 @@ func (k *gatekeeper) newGate(c *Config, n *network, p *policy.Policy) (*policy.G
 		}
 		*t.into = test
 	}
+	for _, s := range c.ByDomain { // a customer's server that only asks for its mail
+		for _, who := range s.ETRNFrom {
+			if network, err := parseNetwork(who); err == nil {
+				g.PTR.Clients = append(g.PTR.Clients, network)
+			}
+		}
+	}
 	if !k.asks {
 		g.Lists = nil
 	}

@@ -214,8 +214,9 @@ func (s *Server) serveUDP() {
 		if errors.Is(err, net.ErrClosed) || isTimeout(err) {
 			return
 		}
-		if err != nil {
-			continue // of one datagram
+		if err != nil { // of one datagram, or the machine is short of something
+			time.Sleep(10 * time.Millisecond)
+			continue
 		}
 		if reply := s.handle(buf[:n], true); reply != nil {
 			s.udp.WriteToUDPAddrPort(reply, from)
