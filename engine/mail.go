@@ -55,6 +55,9 @@ type Auth struct {
 	// it was the name in HELO or EHLO, not the envelope sender's.
 	SPFDomain string
 	SPFHello  bool
+	// SPFExempt says that the result of SPF serves DMARC only: the test is off,
+	// or client, sender or recipients are exempt from it.
+	SPFExempt bool
 	// Signatures are the DKIM signatures that were looked at, in the order of the
 	// header.
 	Signatures []Signature
