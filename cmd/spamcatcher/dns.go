@@ -45,6 +45,9 @@ each domain whether it exists for mail and which lists know it.`,
 			if len(args) == 0 {
 				t.state(c.Context())
 			}
+			if len(args) > 0 {
+				t.lists.Test(c.Context()) // what cannot be used has nothing to say
+			}
 			for _, arg := range args {
 				t.about(c.Context(), arg)
 			}
@@ -199,9 +202,7 @@ func (t *dnsTester) domain(ctx context.Context, name string) {
 	default:
 		t.say(good, name, "its mail goes to %s", strings.Join(hosts, ", "))
 	}
-	for _, of := range []dnslist.Of{dnslist.Links, dnslist.Senders} {
-		t.listings(ctx, name, t.lists.Domain(ctx, of, name))
-	}
+	t.listings(ctx, name, t.lists.Domain(ctx, dnslist.Links|dnslist.LinkHosts|dnslist.Senders, name))
 }
 
 func (t *dnsTester) listings(ctx context.Context, what string, f dnslist.Findings) {

@@ -49,6 +49,9 @@ func readList(c *Config, t tableText) error {
 	if l.Zone == "" {
 		return t.fail("zone", "is missing")
 	}
+	if l.Points == 0 {
+		return t.fail("points", "0 is no price; a listing that is only to be shown can have 0.01")
+	}
 	c.Lists = append(c.Lists, l)
 	return nil
 }
@@ -83,8 +86,8 @@ func parseCode(s string, points float64) (dnslist.Code, error) {
 	code := dnslist.Code{Match: fields[0], Meaning: fields[1], Points: points}
 	if len(fields) == 3 {
 		n, err := strconv.ParseFloat(fields[2], 64)
-		if err != nil || !(n >= -20 && n <= 20) {
-			return dnslist.Code{}, fmt.Errorf("%q are no points between -20 and 20", fields[2])
+		if err != nil || !(n >= -20 && n <= 20) || n == 0 {
+			return dnslist.Code{}, fmt.Errorf("%q are no points between -20 and 20 (and not 0)", fields[2])
 		}
 		code.Points = n
 	}

@@ -123,7 +123,7 @@ func checkNetwork(s string) error {
 
 // checkResolver: an address with or without a port.
 func checkResolver(s string) error {
-	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	if _, err := netip.ParseAddr(s); err == nil {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(s)
@@ -333,6 +333,7 @@ func (n *network) follow(ctx context.Context, f *inForce) {
 	ctx, n.stop = context.WithCancel(ctx)
 	if f.asks {
 		n.running.Go(func() { f.lists.Run(ctx) })
+		n.running.Go(func() { n.report(ctx) })
 	}
 	if n.grey.Load() != nil || !f.config.greylists() {
 		return
@@ -346,6 +347,42 @@ func (n *network) follow(ctx context.Context, f *inForce) {
 	var sweeping context.Context
 	sweeping, n.endSweep = context.WithCancel(context.Background())
 	n.running.Go(func() { store.Run(sweeping) })
+}
+
+// reportEvery is how often trouble with DNS is told of, if there is any.
+const reportEvery = 5 * time.Minute
+
+// report writes a line when DNS is in trouble, or somebody forges its replies.
+func (n *network) report(ctx context.Context) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	last := n.dns.Stats()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := n.dns.Stats()
+		var down, zones []string
+		for _, s := range n.dns.Servers() {
+			if !s.Down.IsZero() {
+				down = append(down, s.Address)
+			}
+		}
+		for i, z := range n.dns.Troubled() {
+			if i == 20 {
+				zones = append(zones, "...")
+				break
+			}
+			zones = append(zones, z.Name)
+		}
+		if busy, forged := now.Busy-last.Busy, now.Forged-last.Forged; busy > 0 || forged > 0 || len(down) > 0 || len(zones) > 0 {
+			n.log.Warn("DNS is in trouble", "resolvers_down", strings.Join(down, " "), "zones", printable(strings.Join(zones, " ")),
+				"not_asked", busy, "forged_replies", forged, "questions", now.Misses-last.Misses, "from_cache", now.Hits-last.Hits)
+		}
+		last = now
+	}
 }
 
 // close ends all that follow began.

@@ -81,7 +81,7 @@ lists and fingerprints are looked up as by the gateway, and SPF if --client is g
 			if err != nil {
 				return err
 			}
-			judge, err := newScorer(config, o)
+			judge, err := newScorer(c.Context(), config, o)
 			if err != nil {
 				return err
 			}

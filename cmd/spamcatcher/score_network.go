@@ -22,7 +22,7 @@ type scorer struct {
 	patience time.Duration // for all that is asked about one message
 }
 
-func newScorer(c *Config, o scoreOptions) (*scorer, error) {
+func newScorer(ctx context.Context, c *Config, o scoreOptions) (*scorer, error) {
 	s := &scorer{patience: c.CheckTimeout}
 	for i, fact := range []string{"client", "helo", "from"} {
 		if o.facts[i] == "" {
@@ -61,6 +61,8 @@ func newScorer(c *Config, o scoreOptions) (*scorer, error) {
 		s.close()
 		return nil, err
 	}
+	// As in the gateway, a list that lists the world counts for nothing.
+	s.keeper.lists.Test(ctx)
 	return s, nil
 }
 
