@@ -68,6 +68,10 @@ type Auth struct {
 	// Policy is what the owner of From asks for mail that fails DMARC: "none",
 	// "quarantine" or "reject"; "" when no record was found.
 	Policy string
+	// Unclear says that a reader may be shown a domain as the author's for which
+	// DMARC could not be evaluated, because there is not exactly one that can be
+	// read with certainty.
+	Unclear bool
 	// Aligned says that a domain aligned with From passed SPF or DKIM, whether it
 	// has a DMARC record or not.
 	Aligned bool
@@ -75,6 +79,8 @@ type Auth struct {
 	// Sealer is the domain of the newest ARC set, and Chain the number of sets.
 	Sealer string
 	Chain  int
+	// SealerTrusted says that Sealer is one whose word counts here.
+	SealerTrusted bool
 }
 
 // A Signature is what became of one DKIM signature.
@@ -89,7 +95,7 @@ type Signature struct {
 
 // Tell sets one fact, written as text: "client" (address), "helo", "ptr",
 // "from", "to" (one recipient more) or "time" (RFC 3339) of session and
-// envelope; "spf", "dkim", "dmarc" (result and policy), "arc" or "iprev";
+// envelope; "spf", "dkim", "dmarc" (result and policy, or "unclear"), "arc" (result, and "trusted") or "iprev";
 // "found" (symbol and detail); or "answer" (question => answer), after which
 // nothing else is answered. It serves whoever builds a mail from a file: test cases and samples.
 func (m *Mail) Tell(fact, value string) (err error) {
@@ -115,8 +121,13 @@ func (m *Mail) Tell(fact, value string) (err error) {
 		m.Auth.DKIM = value
 	case "dmarc": // the result, and the domain's policy
 		m.Auth.DMARC, m.Auth.Policy, _ = strings.Cut(value, " ")
-	case "arc":
-		m.Auth.ARC = value
+		if m.Auth.Policy == "unclear" {
+			m.Auth.Policy, m.Auth.Unclear = "", true
+		}
+	case "arc": // the result, and "trusted" if the sealer is
+		trust := ""
+		m.Auth.ARC, trust, _ = strings.Cut(value, " ")
+		m.Auth.SealerTrusted = trust == "trusted"
 	case "iprev":
 		m.Auth.IPRev = value
 	case "found": // a symbol, and its detail

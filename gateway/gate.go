@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"spamcatcher/engine/message"
 	"spamcatcher/gateway/auth"
 	"spamcatcher/gateway/policy"
 	"spamcatcher/gateway/wire"
@@ -40,7 +41,8 @@ func (s *session) turnAway(r *policy.Refusal, to string) error {
 	s.logRefusal(s.conn.Client().Addr(), hello, s.from, to, r)
 	if r.Close && len(s.to) == 0 {
 		s.conn.CloseAfterReply()
-		s.visit.Note(slices.DeleteFunc(s.conn.Ahead(), func(to string) bool { return !s.policy().Accepts(to) }))
+		ahead := slices.DeleteFunc(s.conn.Ahead(), func(to string) bool { return !s.policy().Accepts(to) })
+		s.visit.Note(ahead[:min(len(ahead), s.maxRecipients-1)])
 	}
 	return replyTo(r)
 }
@@ -48,17 +50,23 @@ func (s *session) turnAway(r *policy.Refusal, to string) error {
 // identify completes a mail with what DNS says of its sender. What is not known
 // after half of the time for checks stays unknown. SPF, which DMARC has to wait
 // for, gets half of that; what else the gate has asked is answered meanwhile.
+// Signatures are verified over the message as it came, with the fields that were
+// stripped because nobody else may write them.
 func (s *session) identify(ctx context.Context, d *delivery) {
 	ctx, cancel := context.WithTimeout(ctx, s.checkTime/2)
 	defer cancel()
-	var spf auth.SPF
 	soon, stop := context.WithTimeout(ctx, s.checkTime/4)
-	spf.Result, spf.Domain, spf.Hello = s.visit.SPF(soon)
+	said := s.visit.SPF(soon)
 	stop()
+	spf := auth.SPF{Result: said.Result, Domain: said.Domain, Hello: said.Hello, Exempt: said.Exempt}
 	if v := s.auth(); v != nil {
-		d.mail.Auth = v.Verify(ctx, d.mail, spf)
+		came := *d.mail
+		if d.forged > 0 { // who signed the message may have signed what was stripped
+			came.Message = message.Parse(s.conn.Message(), s.limits)
+		}
+		d.mail.Auth = v.Verify(ctx, &came, spf)
 	} else {
-		d.mail.Auth.SPF, d.mail.Auth.SPFDomain, d.mail.Auth.SPFHello = spf.Result, spf.Domain, spf.Hello
+		d.mail.Auth.SPF, d.mail.Auth.SPFDomain, d.mail.Auth.SPFHello, d.mail.Auth.SPFExempt = spf.Result, spf.Domain, spf.Hello, spf.Exempt
 	}
 	f := s.visit.Facts(ctx)
 	d.mail.Session.PTR, d.mail.Auth.IPRev, d.mail.Found = f.PTR, f.IPRev, f.Found

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -330,6 +331,109 @@ func TestGateScores(t *testing.T) {
 	}
 	if n := len(b.log.lines("refused")); n != 0 {
 		t.Errorf("%d refusals", n)
+	}
+}
+
+// DMARC beside SPF: what is not known of SPF in time counts against nobody whom
+// it could prove; and who is exempt from the test of SPF is not exempt from DMARC.
+func TestDMARCBesideSPF(t *testing.T) {
+	r := lookuptest.Zone(t, `
+		5.0.0.127.in-addr.arpa PTR mail.example.org
+		mail.example.org A 127.0.0.5
+		_dmarc.bank.example TXT "v=DMARC1; p=reject"
+		bank.example TXT "v=spf1 exists:slow.example.net -all"
+		slow.example.net SILENT
+		late.example TXT "v=spf1 exists:slow.example.net -all"
+		_dmarc.quick.example TXT "v=DMARC1; p=reject"
+		quick.example TXT "v=spf1 -all"
+		forwarder.example TXT "v=spf1 ip4:127.0.0.5 -all"
+		client.example.org TXT "v=spf1 ip4:127.0.0.5 -all"
+	`)
+	senders, errs := policy.ParseList("test", []byte("forwarder.example\nbank.example\nquick.example"))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	on, off, exempt := policy.Test{Mode: policy.Score}, policy.Test{}, policy.Test{Mode: policy.Enforce, Senders: senders}
+	for _, c := range []struct {
+		name    string
+		spf     policy.Test
+		trusted bool
+		from    string // of the envelope
+		author  string
+		want    string
+	}{
+		{"slow, aligned", on, false, "a@bank.example", "bank.example", "temperror false temperror reject"},
+		{"slow, of a stranger", on, false, "a@late.example", "bank.example", "temperror false fail reject"},
+		{"slow, exempt, aligned", exempt, false, "a@bank.example", "bank.example", "temperror true temperror reject"},
+		{"sender exempt, author forged", exempt, false, "x@forwarder.example", "bank.example", "pass true fail reject"},
+		{"sender exempt, and forged", exempt, false, "x@quick.example", "quick.example", "fail true fail reject"},
+		{"test off, author forged", off, false, "x@forwarder.example", "bank.example", "pass true fail reject"},
+		{"test off, author proved", off, false, "x@forwarder.example", "forwarder.example", "pass true none "},
+		{"null sender, author forged", off, false, "", "bank.example", "pass true fail reject"},
+		{"trusted client, aligned", on, true, "a@quick.example", "quick.example", " false temperror reject"},
+		{"trusted client, author forged", on, true, "a@forwarder.example", "quick.example", " false fail reject"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var got string
+			b := start(t, Config{
+				CheckTime: 1200 * time.Millisecond, Auth: verifierOf(t, r),
+				Gate: withGate(gateOf(t, r, func(g *policy.GateConfig) {
+					g.SPF, g.PTR, g.SenderDomain, g.DNSBL, g.Greylist = c.spf, off, off, off, off
+					if c.trusted {
+						g.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.5/32")}
+					}
+				})),
+				Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict {
+					got = fmt.Sprintf("%s %v %s %s", m.Auth.SPF, m.Auth.SPFExempt, m.Auth.DMARC, m.Auth.Policy)
+					return engine.Verdict{}
+				}),
+			})
+			conn := b.from("127.0.0.5")
+			conn.send("MAIL FROM:<"+c.from+">", "250")
+			conn.send("RCPT TO:<u@example.com>", "250")
+			conn.data("From: a@"+c.author+"\r\nSubject: x\r\n\r\nhello\r\n", "250")
+			if got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What another site of ours wrote and signed is stripped all the same, but the
+// signature is verified over the message as it came.
+func TestSignatureOverStrippedFields(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, ed25519.SeedSize))
+	r := lookuptest.Zone(t, "k._domainkey.site.example TXT \"v=DKIM1; k=ed25519; p="+base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey))+
+		"\"\n_dmarc.site.example TXT \"v=DMARC1; p=reject\"\n")
+	body := sha256.Sum256([]byte("hello\r\n"))
+	// RFC 6376 section 3.7, with the relaxed form of all fields.
+	line := "dkim-signature:v=1; a=ed25519-sha256; c=relaxed/relaxed; d=site.example; s=k; h=from:x-spamcatcher-score; bh=" + base64.StdEncoding.EncodeToString(body[:]) + "; b="
+	digest := sha256.Sum256([]byte("from:a@site.example\r\nx-spamcatcher-score:4.2\r\n" + line))
+	signed := line + base64.StdEncoding.EncodeToString(ed25519.Sign(key, digest[:])) + "\r\nX-SpamCatcher-Score: 4.2\r\nFrom: a@site.example\r\nSubject: x\r\n\r\nhello\r\n"
+	for raw, want := range map[string]string{
+		signed: "pass pass",
+		strings.Replace(signed, "Score: 4.2", "Score: 0.1", 1): "fail fail",
+		strings.Replace(signed, "hello", "hallo", 1):           "fail fail",
+	} {
+		var got string
+		b := start(t, Config{
+			Auth: verifierOf(t, r),
+			Judge: judge(func(_ context.Context, m *engine.Mail) engine.Verdict {
+				got = m.Auth.DKIM + " " + m.Auth.DMARC
+				if m.Message.Header().Has("X-SpamCatcher-Score") {
+					t.Error("a field of ours that came from outside is judged")
+				}
+				return engine.Verdict{}
+			}),
+		})
+		conn := b.from("127.0.0.5")
+		conn.send("MAIL FROM:<a@other.example>", "250")
+		conn.send("RCPT TO:<u@example.com>", "250")
+		conn.data(raw, "250")
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -310,8 +310,12 @@ func TestQueriesOfAMessage(t *testing.T) {
 
 	var m strings.Builder
 	domain := "a.b.c.d.e.f.g.h.i.j.k.evil.example"
-	for i := range 60 {
-		fmt.Fprintf(&m, "ARC-Seal: i=%d; a=rsa-sha256; t=1; cv=pass; d=s%[1]d.evil.example; s=k%[1]d; b=aGFsbG8=\r\nARC-Message-Signature: i=%[1]d; a=rsa-sha256; c=relaxed/relaxed; d=s%[1]d.evil.example; s=k%[1]d; h=from; bh=aGFsbG8=; b=aGFsbG8=\r\nARC-Authentication-Results: i=%[1]d; x.example; none\r\n", i+1)
+	for i := range 50 { // RFC 8617 section 4.2.1: as many as there may be
+		cv := "pass"
+		if i == 0 {
+			cv = "none"
+		}
+		fmt.Fprintf(&m, "ARC-Seal: i=%d; a=rsa-sha256; t=1; cv=%s; d=s%[1]d.evil.example; s=k%[1]d; b=aGFsbG8=\r\nARC-Message-Signature: i=%[1]d; a=rsa-sha256; c=relaxed/relaxed; d=m%[1]d.evil.example; s=k%[1]d; h=from; bh=aGFsbG8=; b=aGFsbG8=\r\nARC-Authentication-Results: i=%[1]d; x.example; none\r\n", i+1, cv)
 	}
 	for i := range 40 {
 		fmt.Fprintf(&m, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=d%d.evil.example; s=s%[1]d; h=from; bh=aGFsbG8=; b=aGFsbG8=\r\n", i)

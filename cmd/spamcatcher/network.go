@@ -279,7 +279,7 @@ func (k *gatekeeper) newGate(c *Config, n *network, p *policy.Policy) (*policy.G
 		}
 	}
 	if !k.asks {
-		g.Lists = nil
+		g.Lists, g.CheckSPF = nil, nil
 	}
 	gate, err := policy.NewGate(g)
 	if err != nil {

@@ -88,8 +88,8 @@ func (s *scorer) judge(ctx context.Context, m *engine.Mail) engine.Verdict {
 	defer visit.Close()
 	visit.Mail(half, m.Session.Hello, m.Envelope.From)
 	visit.Rcpt(half, "")
-	var spf auth.SPF
-	spf.Result, spf.Domain, spf.Hello = visit.SPF(half)
+	said := visit.SPF(half)
+	spf := auth.SPF{Result: said.Result, Domain: said.Domain, Hello: said.Hello, Exempt: said.Exempt}
 	f := visit.Facts(half)
 	m.Session.PTR, m.Found = f.PTR, f.Found
 	m.Auth = s.keeper.auth.Verify(half, m, spf)

@@ -36,7 +36,7 @@ var settings = slices.Concat([]setting[Config]{
 	duration("policy.greylist_window", "seconds for which the pair passes from then on", 24*time.Hour, time.Second, func(c *Config) *time.Duration { return &c.GreylistWindow }, time.Minute, 10000*time.Hour).fix(),
 	text("policy.greylist_key", "what is put off: pair (sender, recipient) or triplet (with the client's network)", func() string { return "pair" }, func(c *Config) *string { return &c.GreylistKey }, oneOf("pair", "triplet")).fix(),
 	flag("lists.builtin", "ask the DNS lists that the program knows, besides those of [[list]]", true, func(c *Config) *bool { return &c.BuiltinLists }),
-	number("lists.queries", "questions to lists about one message's links and senders", 16, func(c *Config) *int { return &c.ListQueries }, 1, 200),
+	number("lists.queries", "questions to lists about one message's links and senders", 12, func(c *Config) *int { return &c.ListQueries }, 1, 200),
 	text("fingerprint.zone", "zone of the fingerprint network that is asked; none: none is", nil, func(c *Config) *string { return &c.FingerprintZone }, checkHostname),
 	text("tls.certificate", "file with the certificate chain (PEM); none: a self-signed one is made", nil, func(c *Config) *string { return &c.Certificate }, nil),
 	text("tls.key", "file with the private key (PEM)", nil, func(c *Config) *string { return &c.Key }, nil),

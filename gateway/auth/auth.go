@@ -3,7 +3,8 @@
 // Authentication-Results field carries on.
 //
 // What is asked of DNS for one message is bounded whatever the message says: 20
-// questions for SPF, 5 keys for DKIM, 11 questions for DMARC, 5 keys for ARC.
+// questions for SPF, 5 keys for DKIM, 11 questions for DMARC (24 when there is not
+// one author's domain), 5 keys for ARC.
 // When DNS does not answer, the result is temperror, which is a finding
 // against nobody.
 package auth
@@ -45,6 +46,9 @@ type Config struct {
 	// MaxSignatures is how many DKIM signatures of one message are looked at:
 	// those of the author's domain first, then in the order of the header. 5.
 	MaxSignatures int
+	// TrustedSealers are the domains whose ARC seals excuse what failed; what is
+	// below them counts too. None.
+	TrustedSealers []string
 	// Now tells the time, with which signatures expire. time.Now.
 	Now func() time.Time
 }
@@ -55,6 +59,7 @@ type Verifier struct {
 	resolver      lookup.Resolver
 	timeout       time.Duration
 	maxSignatures int
+	sealers       []string // folded
 	now           func() time.Time
 }
 
@@ -70,6 +75,13 @@ func New(c Config) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
+	for _, name := range c.TrustedSealers {
+		folded, ok := fold(name)
+		if !ok {
+			return nil, fmt.Errorf("making a verifier: trusted sealer %q is no domain", name)
+		}
+		v.sealers = append(v.sealers, folded)
+	}
 	return v, nil
 }
 
@@ -81,37 +93,59 @@ func New(c Config) (*Verifier, error) {
 //
 // A signature's Aligned is found out only for those that pass.
 func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.Auth {
-	a := engine.Auth{SPF: spf.Result, SPFDomain: spf.Domain, SPFHello: spf.Hello}
+	a := engine.Auth{SPF: spf.Result, SPFDomain: spf.Domain, SPFHello: spf.Hello, SPFExempt: spf.Exempt}
 	if m.Message == nil {
 		return a
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 
+	spf = supposed(m, spf)
 	author, authorErr := authorDomain(m.Message.Header())
+	var claims claims
+	if authorErr == nil {
+		claims.domains = []string{author}
+	} else {
+		claims = claimed(m.Message.Header())
+	}
 	msg := newSigned(m.Message)
-	walks := &walker{resolver: v.resolver, left: maxDMARCQueries}
 
-	// The three ask DNS side by side, so that each has all the time there is.
+	// All ask DNS side by side, so that each has all the time there is; but no key
+	// has the time of what is asked only when it is known, whether its domain is
+	// aligned: else a signature of a dead zone would take it from the others.
+	forKeys := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		limited, cancel := context.WithTimeout(ctx, time.Until(deadline)*3/4)
+		defer cancel()
+		forKeys = limited
+	}
 	var wait sync.WaitGroup
 	var signatures []engine.Signature
 	var chain chain
-	var owner discovery
-	wait.Go(func() { signatures = v.dkim(ctx, msg, author) })
-	wait.Go(func() { chain = v.arc(ctx, msg) })
-	if authorErr == nil {
-		wait.Go(func() { owner = walks.discover(ctx, author) })
+	owners := make([]discovery, len(claims.domains))
+	walks := make([]*walker, len(claims.domains))
+	wait.Go(func() { signatures = v.dkim(forKeys, msg, author) })
+	wait.Go(func() { chain = v.arc(forKeys, msg) })
+	for i, domain := range claims.domains {
+		walks[i] = &walker{resolver: v.resolver, left: maxDMARCQueries}
+		if authorErr != nil {
+			walks[i].left = maxClaimQueries
+		}
+		wait.Go(func() { owners[i] = walks[i].discover(ctx, domain) })
 	}
 	wait.Wait()
 
 	a.Signatures, a.DKIM = signatures, summary(signatures)
 	a.ARC, a.Sealer, a.Chain = chain.result, chain.sealer, chain.sets
+	a.SealerTrusted = chain.result == Pass && slices.ContainsFunc(v.sealers, func(s string) bool {
+		return chain.sealer == s || strings.HasSuffix(chain.sealer, "."+s)
+	})
 	if authorErr != nil {
-		a.DMARC, a.Policy = several(ctx, walks, claimed(m.Message.Header()), spf, signatures)
+		a.DMARC, a.Policy, a.Unclear = several(ctx, walks, owners, claims.more, spf, signatures)
 		return a
 	}
 	a.From = author
-	verdict := evaluate(ctx, walks, owner, spf, signatures)
+	verdict := evaluate(ctx, walks[0], owners[0], spf, signatures)
 	a.DMARC, a.Policy, a.Organization, a.Aligned = verdict.result, verdict.policy, verdict.organization, verdict.aligned
 	return a
 }

@@ -2,7 +2,7 @@ package auth
 
 import (
 	"errors"
-	"slices"
+	"net/netip"
 	"strings"
 
 	"spamcatcher/engine/message"
@@ -44,7 +44,7 @@ func authorDomain(h *message.Header) (string, error) {
 		}
 		domain, ok := fold(a.Address[at+1:])
 		switch {
-		case !ok:
+		case !ok || !isHostName(domain) && !isLiteral(domain):
 			return "", errUnclear
 		case author != "" && author != domain:
 			return "", errManyAuthor
@@ -57,34 +57,31 @@ func authorDomain(h *message.Header) (string, error) {
 	return author, nil
 }
 
-// maxClaimed bounds the domains that are evaluated when there is not one.
-const maxClaimed = 3
-
-// claimed returns the domains that stand behind an @ anywhere in From, for a
-// message whose author is not clear: the first three.
-func claimed(h *message.Header) (list []string) {
-	for _, value := range h.Values("From") {
-		for rest := value; len(list) < maxClaimed; {
-			_, behind, ok := strings.Cut(rest, "@")
-			if !ok {
-				break
-			}
-			end := strings.IndexAny(behind, " \t\r\n\x00<>(),;:@\"[]\\")
-			if end < 0 {
-				end = len(behind)
-			}
-			if domain, ok := fold(behind[:end]); ok && strings.Contains(domain, ".") && !slices.Contains(list, domain) {
-				list = append(list, domain)
-			}
-			rest = behind[end:]
+// isHostName says whether a folded name is made of what stands in host names and
+// the names that mail uses: RFC 1123 section 2.1, and the underscore.
+func isHostName(name string) bool {
+	for i := range len(name) {
+		if !isAlnum(name[i]) && strings.IndexByte("-_.", name[i]) < 0 {
+			return false
 		}
 	}
-	return list
+	return true
+}
+
+// isLiteral says whether a folded name is an address literal: RFC 5321 section
+// 4.1.3. It has no DMARC.
+func isLiteral(name string) bool {
+	inner, opened := strings.CutPrefix(name, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	_, err := netip.ParseAddr(strings.TrimPrefix(inner, "ipv6:"))
+	return opened && closed && err == nil
 }
 
 // unclear says whether a From value can be read in more than one way: angle
 // brackets twice, or something but a comma behind one; more than one @ in an
-// address; a route; control characters; brackets, quotes or comments without end.
+// address; a route; an address with white space, comments or encoded words in
+// it, or beside words without angle brackets; what only looks like an @; control
+// characters; brackets, quotes or comments without end.
 func unclear(value string) bool {
 	const (
 		outside = iota // before any angle bracket
@@ -92,6 +89,15 @@ func unclear(value string) bool {
 		behind
 	)
 	place, ats := outside, 0
+	// The address as far as it was read, and what may be one, since the last
+	// comma: a quoted string is a letter there, a comment a space.
+	var address []byte
+	odd := func() bool {
+		text := strings.Trim(string(address), " \t")
+		address = address[:0]
+		named := place == inside || strings.ContainsFunc(text, isAt)
+		return named && (strings.ContainsAny(text, " \t") || strings.Contains(text, "=?") || strings.ContainsFunc(text, func(r rune) bool { return r != '@' && isAt(r) }))
+	}
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; {
 		case c < ' ' && c != '\t' || c == 0x7f:
@@ -102,38 +108,48 @@ func unclear(value string) bool {
 				return true
 			}
 			i = end
+			address = append(address, 'q')
 		case c == '(':
 			end := closing(value, i, ')')
-			if end < 0 {
+			if end < 0 || place == inside {
 				return true
 			}
 			i = end
+			address = append(address, ' ')
 		case c == '<':
 			if place != outside {
 				return true
 			}
-			place, ats = inside, 0
+			place, ats, address = inside, 0, address[:0]
 		case c == '>':
-			if place != inside || ats > 1 {
+			if place != inside || ats > 1 || odd() {
 				return true
 			}
 			place = behind
 		case c == ',' || c == ';':
 			// Inside brackets it belongs to a route: RFC 5322 section 4.4.
-			if place == inside || place == outside && ats > 1 {
+			if place == inside || place == outside && (ats > 1 || odd()) {
 				return true
 			}
-			place, ats = outside, 0
+			place, ats, address = outside, 0, address[:0]
 		case c == ':' && place == inside:
 			return true
-		case c == '@':
-			ats++
+		case c == ':' && ats == 0: // the name of a group ends
+			address = address[:0]
 		case place == behind && c != ' ' && c != '\t':
 			return true
+		default:
+			if c == '@' {
+				ats++
+			}
+			address = append(address, c)
 		}
 	}
-	return place == inside || place == outside && ats > 1
+	return place == inside || place == outside && (ats > 1 || odd())
 }
+
+// isAt says whether a reader sees an @: U+FF20 and U+FE6B are others.
+func isAt(r rune) bool { return r == '@' || r == '\uff20' || r == '\ufe6b' }
 
 // closing is where the quoted string or comment that begins at i ends, or -1.
 // Comments nest.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"spamcatcher/engine"
@@ -11,9 +12,11 @@ import (
 // nobody. What was not evaluated has none.
 //
 // What speaks against a sender counts half where mail is known to lose its
-// proofs on the way though nobody forged it: it came by a mailing list, or the
-// forwarders vouch for it by ARC. When the author's domain is proved by one way,
-// that another failed counts a third.
+// proofs on the way though nobody forged it: it came by a mailing list that is
+// proved to be the one that it names, or a forwarder whose word counts here vouches
+// for it by ARC. Anybody can name a list or seal a chain, so neither excuses
+// more than a fifth of it that a domain's owner asks to refuse the mail. When the
+// author's domain is proved by one way, that another failed counts a third.
 type Check struct{}
 
 // NewCheck returns the check.
@@ -50,6 +53,7 @@ var findings = []finding{
 	{"DMARC_FAIL_NONE", "The author's domain is not proved, of which its owner wants no more than to be told", 0.7},
 	{"DMARC_NONE", "The owner of the author's domain does not ask that it be proved", 0.1},
 	{"DMARC_PERMERROR", "There is not one author's domain, or what its owner asks for is wrong", 0.5},
+	{"DMARC_UNCLEAR", "A domain may be shown as the author's for which its owner's wish could not be found out", 2},
 	{"DMARC_TEMPERROR", "Whether the author's domain is proved could not be found out", 0},
 	{"ARC_PASS", "Those who passed the message on vouch for what they saw", -0.05},
 	{"ARC_FAIL", "What those who passed the message on say of it is not valid", 0.1},
@@ -84,14 +88,18 @@ func (*Check) Inspect(_ context.Context, m *engine.Mail) ([]engine.Hit, error) {
 		}
 	}
 	excuse := 1.0
-	if a.ARC == Pass || byList(m) {
+	if a.ARC == Pass && a.SealerTrusted || byList(m) {
 		excuse = 0.5
 	}
 	proved := excuse
 	if a.DMARC == Pass || a.Aligned {
 		proved = min(excuse, 0.3)
 	}
-	switch a.SPF {
+	spf := a.SPF
+	if a.SPFExempt {
+		spf = ""
+	}
+	switch spf {
 	case Fail, SoftFail, PermError:
 		find("SPF_"+strings.ToUpper(a.SPF), a.SPFDomain, proved)
 	case Pass, Neutral, None, TempError:
@@ -110,10 +118,16 @@ func (*Check) Inspect(_ context.Context, m *engine.Mail) ([]engine.Hit, error) {
 	case TempError:
 		find("DKIM_TEMPERROR", by, 1)
 	}
-	switch a.DMARC {
-	case Fail:
-		find("DMARC_FAIL_"+strings.ToUpper(ask(a.Policy)), a.From, excuse)
-	case Pass, None, PermError, TempError:
+	switch {
+	case a.Unclear:
+		find("DMARC_UNCLEAR", "", 1)
+	case a.DMARC == Fail:
+		least := 0.0
+		if a.Policy == "reject" {
+			least = 0.8
+		}
+		find("DMARC_FAIL_"+strings.ToUpper(ask(a.Policy)), a.From, max(excuse, least))
+	case slices.Contains([]string{Pass, None, PermError, TempError}, a.DMARC):
 		find("DMARC_"+strings.ToUpper(a.DMARC), a.From, 1)
 	}
 	switch a.ARC {
@@ -144,12 +158,35 @@ func signer(list []engine.Signature) string {
 	return ""
 }
 
-// byList says whether the message looks like one that a mailing list passed
-// on, with its subject or text changed: RFC 2919 and RFC 2369 section 3.4.
+// byList says whether the message came by a mailing list, which may have changed
+// its subject or text: it names the list as RFC 2919 and RFC 2369 section 3.4 have
+// it, SPF or DKIM proves the list's own domain, and that is not the author's.
 func byList(m *engine.Mail) bool {
-	if m.Message == nil {
+	if m.Message == nil || m.Auth.From == "" {
 		return false
 	}
 	h := m.Message.Header()
-	return h.Has("List-Id") && (h.Has("List-Post") || h.Has("List-Unsubscribe"))
+	if !h.Has("List-Id") || !h.Has("List-Post") && !h.Has("List-Unsubscribe") {
+		return false
+	}
+	a := &m.Auth
+	proved := func(list string) bool {
+		return a.SPF == Pass && a.SPFDomain != "" && registered(a.SPFDomain) == list ||
+			slices.ContainsFunc(a.Signatures, func(s engine.Signature) bool { return s.Result == Pass && registered(s.Domain) == list })
+	}
+	for _, name := range []string{listName(h.Raw("List-Id"), '.'), listName(h.Raw("List-Post"), '@')} {
+		if name, ok := fold(name); ok && registered(name) != registered(a.From) && proved(registered(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// listName is what stands behind the first mark in the last angle brackets: the
+// domain of a List-Post address, or of a List-Id, whose first label is the list's.
+func listName(value string, mark byte) string {
+	value = value[strings.LastIndexByte(value, '<')+1:]
+	value, _, _ = strings.Cut(value, ">")
+	value, _, _ = strings.Cut(value, "?")
+	return strings.TrimSpace(value[strings.IndexByte(value, mark)+1:])
 }

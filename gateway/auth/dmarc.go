@@ -19,8 +19,8 @@ type verdict struct {
 // that are aligned.
 //
 // One aligned identifier makes a pass. Without one the mail fails, unless DNS
-// did not answer a question on which that hangs, or SPF was not evaluated:
-// then nothing can be said. Where no record applies there is no DMARC; that an
+// did not answer a question on which that hangs, or SPF was not evaluated for
+// an aligned domain, or nobody knows for which: then nothing can be said. Where no record applies there is no DMARC; that an
 // identifier belongs to the author is then told by the public suffix list.
 func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures []engine.Signature) verdict {
 	v := verdict{policy: d.policy, organization: d.organization}
@@ -28,7 +28,8 @@ func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures [
 	if !applies && d.err == nil {
 		v.organization = registered(d.author)
 	}
-	doubt := d.err != nil || spf.Result == ""
+	unknownSPF := spf.Result == "" || spf.Result == TempError
+	doubt := d.err != nil || unknownSPF && spf.Domain == ""
 	compare := func(domain string, passed, unknown, strict bool) bool {
 		if !passed && !unknown || domain == "" {
 			return false
@@ -40,7 +41,7 @@ func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures [
 	strictSPF, strictDKIM := applies && d.record.strictSPF, applies && d.record.strictDKIM
 	// RFC 9989 section 3.2.4: the identity is MAIL FROM, which is the name in HELO
 	// for the null sender.
-	v.aligned = compare(spf.Domain, spf.Result == Pass, spf.Result == TempError, strictSPF)
+	v.aligned = compare(spf.Domain, spf.Result == Pass, unknownSPF, strictSPF)
 	for i := range signatures {
 		s := &signatures[i]
 		s.Aligned = compare(s.Domain, s.Result == Pass, s.Result == TempError, strictDKIM)
@@ -67,16 +68,22 @@ func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures [
 // RFC 9989 section 5.3.1 knows no validation: permerror. But who shows a forged
 // domain must not escape by showing another beside it, so as section 11.5 has
 // it each that From claims is evaluated, and the strictest policy among those
-// that fail counts. None of them is proved.
-func several(ctx context.Context, w *walker, domains []string, spf SPF, signatures []engine.Signature) (result, policy string) {
+// that fail counts. None of them is proved. It is unclear when a domain was left
+// out, because there are too many or it cannot be read, or when the bound on
+// questions was in the way, unless what fails is as bad; DNS trouble is not.
+func several(ctx context.Context, walks []*walker, owners []discovery, more bool, spf SPF, signatures []engine.Signature) (result, policy string, unclear bool) {
 	result = PermError
-	for _, d := range domains {
-		v := evaluate(ctx, w, w.discover(ctx, d), spf, slices.Clone(signatures))
+	for i, d := range owners {
+		v := evaluate(ctx, walks[i], d, spf, slices.Clone(signatures))
 		if v.result == Fail && (result != Fail || strictness(v.policy) > strictness(policy)) {
 			result, policy = Fail, v.policy
 		}
+		more = more || v.result == TempError && walks[i].exhausted()
 	}
-	return result, policy
+	if more && strictness(policy) == 0 {
+		return PermError, "", true
+	}
+	return result, policy, false
 }
 
 // aligned says whether a domain is aligned with the Author Domain. known is

@@ -35,6 +35,7 @@ type key struct {
 	hashes  []string
 	testing bool // t=y
 	strict  bool // t=s: i= must not be of a subdomain
+	odd     bool // a word in it is not written in lower case
 }
 
 // A problem is why a signature does not pass, with the result that it gives.
@@ -67,7 +68,7 @@ func (k *keys) lookup(ctx context.Context, selector, domain string) (*key, *prob
 	if !known {
 		if k.left == 0 {
 			k.mu.Unlock()
-			return nil, problemf(PermError, "too many keys")
+			return nil, problemf(TempError, "too many keys") // the limit is ours
 		}
 		k.left--
 		fetch = sync.OnceValues(func() (*key, *problem) { return fetchKey(ctx, k.resolver, name) })
@@ -77,7 +78,12 @@ func (k *keys) lookup(ctx context.Context, selector, domain string) (*key, *prob
 	return fetch()
 }
 
-func fetchKey(ctx context.Context, r lookup.Resolver, name string) (*key, *problem) {
+func fetchKey(ctx context.Context, r lookup.Resolver, name string) (k *key, p *problem) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			k, p = nil, problemf(TempError, "fault: %v", fault)
+		}
+	}()
 	if !wellFormed(name) {
 		return nil, problemf(PermError, "no name for a key")
 	}
@@ -136,6 +142,9 @@ func parseKey(text string) (*key, *problem) {
 		if services := list.list("s"); !slices.Contains(services, "*") && !slices.Contains(services, "email") {
 			return nil, problemf(PermError, "key is not for mail")
 		}
+	}
+	for _, name := range []string{"h", "k", "s", "t"} {
+		k.odd = k.odd || list[name] != lower(list[name])
 	}
 	flags := list.list("t")
 	k.testing, k.strict = slices.Contains(flags, "y"), slices.Contains(flags, "s")

@@ -11,6 +11,7 @@ import (
 
 	"blitiri.com.ar/go/spf"
 
+	"spamcatcher/engine"
 	"spamcatcher/gateway/lookup"
 )
 
@@ -29,27 +30,54 @@ type SPF struct {
 	Result string // RFC 7208 section 2.6; "" means not evaluated
 	Domain string // the domain that was asked, folded; "" if there was none
 	Hello  bool   // it was the name in HELO or EHLO, because the sender is null
+	Exempt bool   // it serves DMARC only: engine.Auth.SPFExempt
 	Reason string // for the log
+}
+
+// identity returns what SPF is evaluated for: the local part, "" if there is none,
+// and the domain of the envelope sender, or the name in HELO or EHLO when that is
+// null. RFC 7208 section 2.4. ok is false when it has no policy whatever DNS says:
+// section 4.3, malformed names, literals and names of one label.
+func identity(hello, from string) (local, domain string, byHello, ok bool) {
+	domain = from
+	if i := strings.LastIndexByte(from, '@'); i >= 0 {
+		local, domain = from[:i], from[i+1:]
+	}
+	if from == "" {
+		domain, byHello = hello, true
+	}
+	domain, ok = fold(domain)
+	return local, domain, byHello, ok && strings.Contains(domain, ".") && !strings.HasPrefix(domain, "[")
+}
+
+// supposed is what SPF may say of a mail, for DMARC: the result as it is, or where
+// there is none, or none in time, temperror for the identity in the mail. Only
+// for that can it be a pass. It stays as it is where there is no envelope.
+func supposed(m *engine.Mail, spf SPF) SPF {
+	if !m.Envelope.Known || spf.Domain != "" || spf.Result != "" && spf.Result != TempError {
+		return spf
+	}
+	_, domain, byHello, ok := identity(m.Session.Hello, m.Envelope.From)
+	if !ok {
+		return SPF{Result: None}
+	}
+	return SPF{Result: TempError, Domain: domain, Hello: byHello}
 }
 
 // SPF evaluates the policy of an envelope sender for the client's address. The
 // sender is a reverse path without brackets; the null sender's identity is
 // postmaster at the name that the client said in HELO or EHLO. RFC 7208
 // section 2.4. It returns soon after ctx ends, with temperror if it is not done.
+//
+// Neither fail nor softfail ever stands on a question that DNS did not answer,
+// also where the RFC lets a mechanism miss then: it is temperror.
 func (v *Verifier) SPF(ctx context.Context, client netip.Addr, hello, from string) SPF {
 	var result SPF
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	local, domain := "", from
-	if i := strings.LastIndexByte(from, '@'); i >= 0 {
-		local, domain = from[:i], from[i+1:]
-	}
-	if from == "" {
-		domain, result.Hello = hello, true
-	}
-	// Section 4.3: malformed names, literals and names of one label have no policy.
-	domain, ok := fold(domain)
-	if !ok || !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") {
+	local, domain, byHello, ok := identity(hello, from)
+	result.Hello = byHello
+	if !ok {
 		result.Result, result.Reason = None, "no domain name"
 		return result
 	}
@@ -78,8 +106,13 @@ func (v *Verifier) checkHost(ctx context.Context, client netip.Addr, hello, send
 	if err != nil {
 		reason = err.Error()
 	}
-	if r.broken != "" && (verdict == spf.TempError || verdict == spf.PermError) {
+	switch {
+	case r.broken != "" && (verdict == spf.TempError || verdict == spf.PermError):
 		return PermError, r.broken
+	case r.unsure && (verdict == spf.Fail || verdict == spf.SoftFail):
+		// RFC 7208 section 5.5 lets ptr miss when DNS does not answer, and section 7.3
+		// makes %{p} "unknown". But nobody is refused for good by a dead DNS.
+		return TempError, "a question without an answer"
 	}
 	return string(verdict), reason
 }
@@ -93,6 +126,7 @@ type spfResolver struct {
 	exists        bool // a record has an exists term
 	asked         int
 	broken        string   // why the sender's records cannot be evaluated
+	unsure        bool     // a question was not answered, or not asked for its number
 	aliases       []string // names that cannot stand in a record
 	named         bool     // the client's names were looked up:
 	names         []string // those that lead back to it
@@ -106,7 +140,7 @@ func (r *spfResolver) query(ctx context.Context, name string, kind lookup.Kind) 
 		return nil, &net.DNSError{Err: "no name", IsNotFound: true}
 	}
 	if r.asked++; r.asked > maxSPFQueries {
-		r.broken = "too many questions"
+		r.broken, r.unsure = "too many questions", true
 		return nil, errTooMany
 	}
 	answer, err := r.resolver.Query(ctx, name, kind)
@@ -114,6 +148,7 @@ func (r *spfResolver) query(ctx context.Context, name string, kind lookup.Kind) 
 	case lookup.Missing(err):
 		return nil, &net.DNSError{Err: err.Error(), IsNotFound: true}
 	case err != nil:
+		r.unsure = true
 		return nil, &net.DNSError{Err: err.Error(), IsTemporary: true}
 	}
 	return answer.Records, nil

@@ -149,7 +149,8 @@ func escape(value string) string {
 
 // validated is the value of %{p}: a name of the client that leads back to it,
 // if there is one the domain itself, or else one below it. RFC 7208 section
-// 7.3 and 5.5: at most ten are tried, and trouble is the same as none.
+// 7.3 and 5.5: at most ten are tried, and trouble is the same as none, but for
+// what checkHost makes of it.
 func (r *spfResolver) validated(ctx context.Context, domain string) string {
 	if !r.named {
 		r.named = true

@@ -12,6 +12,7 @@ import (
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/gateway/lookup"
 	"spamcatcher/gateway/lookup/lookuptest"
 )
 
@@ -72,8 +73,31 @@ func TestVerify(t *testing.T) {
 	if a := v.Verify(t.Context(), mail(signed), SPF{}); a.SPF != "" || a.DMARC != Pass {
 		t.Errorf("without SPF: %+v", a)
 	}
-	if a := v.Verify(t.Context(), mail(letter), SPF{}); a.DMARC != TempError {
-		t.Errorf("without SPF and signature: %+v", a)
+	// Without SPF, who could be proved by it is in doubt: by the envelope.
+	for _, c := range []struct {
+		envelope    *string
+		hello, want string
+	}{
+		{nil, "", TempError},
+		{new("ann@example.com"), "", TempError},
+		{new("ann@mail.example.com"), "", TempError},
+		{new("eve@example.net"), "mail.example.com", Fail},
+		{new(""), "mail.example.com", TempError},
+		{new(""), "mail.example.net", Fail},
+		{new(""), "localhost", Fail},
+		{new("root"), "mail.example.com", Fail},
+	} {
+		for _, result := range []string{"", TempError} {
+			m := mail(letter)
+			m.Session.Hello = c.hello
+			from := "nobody knows"
+			if c.envelope != nil {
+				m.Envelope.Known, m.Envelope.From, from = true, *c.envelope, *c.envelope
+			}
+			if a := v.Verify(t.Context(), m, SPF{Result: result}); a.DMARC != c.want || a.SPF != result || a.SPFDomain != "" {
+				t.Errorf("SPF %q of %s, HELO %s: %+v", result, from, c.hello, a)
+			}
+		}
 	}
 }
 
@@ -131,6 +155,96 @@ func TestVerifyAsksSideBySide(t *testing.T) {
 			t.Errorf("%+v after %v", a, took)
 		}
 	})
+}
+
+// A signature whose key's DNS is dead takes no time from what else is asked,
+// though some of that is asked only when all keys are there.
+func TestVerifyBesideDeadKey(t *testing.T) {
+	const plain = "From: <ceo@victim.example>\r\nSubject: x\r\n\r\nhello\r\n"
+	const slow = "DKIM-Signature: v=1; a=rsa-sha256; d=slow.example; s=k; h=from; bh=AAAA; b=AAAA\r\n"
+	zone := fmt.Sprintf("_dmarc.victim.example TXT v=DMARC1; p=reject\ned._domainkey.mail.victim.example TXT %q\nk._domainkey.slow.example SILENT\n", edRecord())
+	good := string(sign(t, []byte(plain), "mail.victim.example", "ed", edKey(), "relaxed", "relaxed", "From", "Subject"))
+	for _, c := range []struct{ name, raw, want string }{
+		{"signed below the author", good, "pass reject"},
+		{"and by a dead zone", slow + good, "pass reject"},
+		{"forged", slow + plain, "fail reject"},
+		{"two authors", slow + "From: eve@evil.example\r\n" + plain, "fail reject"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v, err := New(Config{Resolver: punctual{lookuptest.Zone(t, zone)}, Timeout: 2 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			a := v.Verify(t.Context(), mail(c.raw), SPF{Result: None, Domain: "evil.example"})
+			if got := a.DMARC + " " + a.Policy; got != c.want || time.Since(start) > 2*time.Second {
+				t.Errorf("%s: %s after %v, want %s", c.name, got, time.Since(start), c.want)
+			}
+		})
+	}
+}
+
+// punctual is a resolver that knows nothing any more when its time is over.
+type punctual struct{ lookup.Resolver }
+
+func (p punctual) Query(ctx context.Context, name string, kind lookup.Kind) (lookup.Answer, error) {
+	if err := ctx.Err(); err != nil {
+		return lookup.Answer{}, err
+	}
+	return p.Resolver.Query(ctx, name, kind)
+}
+
+// faulty is a resolver with a bug.
+type faulty struct{}
+
+func (faulty) Query(context.Context, string, lookup.Kind) (lookup.Answer, error) { panic("a bug") }
+
+// A bug in what answers is DNS trouble: no reason to end the process, nor a
+// finding.
+func TestVerifyWithFaults(t *testing.T) {
+	v, err := New(Config{Resolver: faulty{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := string(sign(t, []byte(letter), "example.com", "ed", edKey(), "relaxed", "relaxed", letterFields...))
+	for _, raw := range []string{signed, addSet(t, signed, 1, "none", "example.org"), "From: eve@example.net\r\n" + letter} {
+		if a := v.Verify(t.Context(), mail(raw), SPF{Result: None, Domain: "example.net"}); a.DMARC == Fail || a.DMARC == Pass || a.DKIM == Fail || a.ARC == Fail || a.Unclear {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestTrustedSealers(t *testing.T) {
+	plain := "From: <ann@example.com>\r\nTo: x@example.net\r\nSubject: x\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nhello\r\n"
+	for _, c := range []struct {
+		trusted string
+		raw     string
+		want    bool
+	}{
+		{"", addSet(t, plain, 1, "none", "lists.example.org"), false},
+		{"Lists.Example.ORG", addSet(t, plain, 1, "none", "lists.example.org"), true},
+		{"example.org", addSet(t, plain, 1, "none", "lists.example.org"), true},
+		{"ists.example.org", addSet(t, plain, 1, "none", "lists.example.org"), false},
+		{"example.org", strings.Replace(addSet(t, plain, 1, "none", "lists.example.org"), "ann@", "eve@", 1), false},
+		{"example.org", addSet(t, addSet(t, plain, 1, "none", "lists.example.org"), 2, "pass", "evil.example"), false},
+		{"example.org", plain, false},
+	} {
+		fake := lookuptest.Zone(t, fmt.Sprintf("*.example.org TXT %[1]q\ned._domainkey.evil.example TXT %[1]q\n", edRecord()))
+		config := Config{Resolver: fake}
+		if c.trusted != "" {
+			config.TrustedSealers = []string{"other.example", c.trusted}
+		}
+		v, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := v.Verify(t.Context(), mail(c.raw), SPF{Result: None}); a.SealerTrusted != c.want {
+			t.Errorf("trusted %q: %+v", c.trusted, a)
+		}
+	}
+	if _, err := New(Config{Resolver: lookuptest.Zone(t, ""), TrustedSealers: []string{"a..b"}}); err == nil {
+		t.Error("made with a sealer that is no domain")
+	}
 }
 
 func TestVerifierConfig(t *testing.T) {

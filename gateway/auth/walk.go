@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -14,12 +15,17 @@ import (
 // it exists and for what is between it and the identifiers.
 const maxDMARCQueries = 11
 
+// maxClaimQueries bounds them for each domain of a message without exactly one
+// Author Domain: for the walk.
+const maxClaimQueries = 8
+
 // A walker looks for DMARC Policy Records, at each name once.
 type walker struct {
 	resolver lookup.Resolver
 
 	mu    sync.Mutex
 	left  int
+	short bool // one more was wanted
 	known map[string]func() (*record, error)
 }
 
@@ -35,6 +41,7 @@ func (w *walker) record(ctx context.Context, name string) (*record, error) {
 	fetch, known := w.known[name]
 	if !known {
 		if w.left == 0 {
+			w.short = true
 			w.mu.Unlock()
 			return nil, errQueries
 		}
@@ -46,7 +53,19 @@ func (w *walker) record(ctx context.Context, name string) (*record, error) {
 	return fetch()
 }
 
-func fetchRecord(ctx context.Context, r lookup.Resolver, name string) (*record, error) {
+// exhausted says whether a question was not asked because there were too many.
+func (w *walker) exhausted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.short
+}
+
+func fetchRecord(ctx context.Context, r lookup.Resolver, name string) (found *record, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			found, err = nil, fmt.Errorf("fault: %v", fault)
+		}
+	}()
 	name = "_dmarc." + name
 	if !wellFormed(name) {
 		return nil, nil
@@ -58,7 +77,6 @@ func fetchRecord(ctx context.Context, r lookup.Resolver, name string) (*record, 
 	if err != nil {
 		return nil, err
 	}
-	var found *record
 	for _, text := range texts {
 		if r, ok := parseRecord(text); ok {
 			if found != nil {
@@ -164,6 +182,10 @@ type discovery struct {
 // Domain, else of its Organizational Domain, else of its Public Suffix Domain.
 func (w *walker) discover(ctx context.Context, author string) discovery {
 	d := discovery{author: author}
+	if isLiteral(author) {
+		d.organization = author
+		return d
+	}
 	steps := w.walk(ctx, author)
 	d.err = trouble(steps)
 	if own := steps[0].record; own != nil && steps[0].err == nil {

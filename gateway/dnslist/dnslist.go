@@ -21,6 +21,9 @@ import (
 type Config struct {
 	// Resolver asks the zones.
 	Resolver lookup.Resolver
+	// Fresh asks them in self-tests, which what is remembered would tell nothing.
+	// nil: Resolver does.
+	Fresh lookup.Resolver
 	// Zones in the order in which their findings are reported.
 	Zones []Zone
 	// Timeout bounds one look-up. 0: 2 seconds.
@@ -39,6 +42,7 @@ type Config struct {
 // A Set is the zones that are asked. It is safe for any number of goroutines.
 type Set struct {
 	resolver lookup.Resolver
+	fresh    lookup.Resolver
 	zones    []*zone
 	timeout  time.Duration
 	retest   time.Duration
@@ -46,7 +50,8 @@ type Set struct {
 	log      *slog.Logger
 
 	mu     sync.Mutex
-	states []state // by index of zones
+	states []state       // by index of zones
+	hasten chan struct{} // a test is due sooner than it was
 }
 
 // New checks the zones and makes a set of them. It asks nothing: Run does.
@@ -57,7 +62,10 @@ func New(c Config) (*Set, error) {
 	if c.Timeout < 0 || c.Retest < 0 {
 		return nil, fmt.Errorf("dns lists: negative time in %v, %v", c.Timeout, c.Retest)
 	}
-	s := &Set{resolver: c.Resolver, timeout: c.Timeout, retest: c.Retest, now: c.Now, log: c.Log}
+	s := &Set{resolver: c.Resolver, fresh: c.Fresh, timeout: c.Timeout, retest: c.Retest, now: c.Now, log: c.Log}
+	if s.fresh == nil {
+		s.fresh = s.resolver
+	}
 	if s.timeout == 0 {
 		s.timeout = 2 * time.Second
 	}
@@ -84,7 +92,7 @@ func New(c Config) (*Set, error) {
 		}
 		s.zones = append(s.zones, z)
 	}
-	s.states = make([]state, len(s.zones))
+	s.states, s.hasten = make([]state, len(s.zones)), make(chan struct{}, 1)
 	if c.Previous != nil {
 		s.inherit(c.Previous)
 	}
@@ -171,7 +179,11 @@ func (s *Set) Ask(ctx context.Context, z *Zone, entry string) ([]netip.Addr, err
 	defer cancel()
 	codes, err := ask(ctx, s.resolver, name)
 	if bad := (*badAnswer)(nil); errors.As(err, &bad) {
-		s.suspend(i, "about "+entry+" "+bad.Error())
+		if _, notAddress := netip.ParseAddr(entry); notAddress == nil {
+			s.suspend(i, "about "+entry+" "+bad.Error())
+		} else {
+			s.doubt(i)
+		}
 	}
 	return codes, err
 }

@@ -61,7 +61,7 @@ func (s *Set) examine(ctx context.Context, z *zone) report {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, s.timeout)
 			defer cancel()
-			codes, err := ask(ctx, s.resolver, entry+"."+z.Name)
+			codes, err := ask(ctx, s.fresh, entry+"."+z.Name)
 			listed[i], errs[i] = len(codes) > 0, err
 		})
 	}

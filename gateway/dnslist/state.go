@@ -33,7 +33,10 @@ import (
 //     suspended after three silent tests in a row, so that no mail waits for a
 //     dead list; a suspended one stays so.
 //   - An answer to mail that no list gives (an error code, 127.0.0.1, or one
-//     outside 127.0.0.0/8) suspends it at once.
+//     outside 127.0.0.0/8) suspends it at once when it is about an address. One
+//     about a domain name makes the next test come at once: whoever sends the
+//     mail has chosen the name, and could choose one that is, below the zone, a
+//     host of the list's own.
 //
 // Tests are repeated every Retest, an hour, and so a failed one costs the list
 // for an hour. After a silent test the next one comes much sooner, after half a
@@ -152,6 +155,25 @@ func (s *Set) suspend(i int, reason string) {
 	}
 }
 
+// doubt makes the next test of a zone come at once, or when the latest one is
+// half a minute old.
+func (s *Set) doubt(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, at := &s.states[i], s.now()
+	if earliest := st.ended.Add(s.retest / hurry); at.Before(earliest) {
+		at = earliest
+	}
+	if !st.due.After(at) {
+		return
+	}
+	st.due = at
+	select {
+	case s.hasten <- struct{}{}:
+	default:
+	}
+}
+
 // Run tests each zone at once, unless an earlier set has done so, and then
 // every Retest, until ctx ends.
 func (s *Set) Run(ctx context.Context) {
@@ -177,6 +199,8 @@ func (s *Set) Run(ctx context.Context) {
 		timer := time.NewTimer(max(next.Sub(now), time.Millisecond))
 		select {
 		case <-timer.C:
+		case <-s.hasten:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 		}

@@ -201,6 +201,66 @@ func TestErrorInMail(t *testing.T) {
 	})
 }
 
+// TestErrorAboutName: whoever sends mail chooses the names that lists are asked
+// about, and takes no list out of use by one that is a host of the list's own. The
+// list is tested at once instead.
+func TestErrorAboutName(t *testing.T) {
+	const good = "2.0.0.127.dbl.example.net. A 127.0.1.2\nbad.example.dbl.example.net. A 127.0.1.2\nns.dns.dbl.example.net. A 192.0.2.53\n"
+	synctest.Test(t, func(t *testing.T) {
+		var r stage
+		r.play(t, good)
+		set := newSet(t, &r, Zone{Name: "dbl.example.net", Of: Links | Senders})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go set.Run(ctx)
+		synctest.Wait()
+		ask := func(name string) string {
+			f := set.Domain(t.Context(), Senders, name)
+			synctest.Wait()
+			return fmt.Sprint(len(f.Listings), len(f.Unanswered))
+		}
+		time.Sleep(time.Minute)
+		before := r.asked.Load()
+		for range 100 {
+			if got := ask("ns.dns"); got != "0 1" {
+				t.Errorf("a host of the list's own: %s", got)
+			}
+		}
+		if n := r.asked.Load() - before - 100; n == 0 || n > 5 {
+			t.Errorf("%d questions to test the zone", n)
+		}
+		if st := set.States()[0]; st.Suspended || st.Untested || !st.Tested.Equal(time.Now()) {
+			t.Errorf("%+v", st)
+		}
+		if got := ask("bad.example"); got != "1 0" {
+			t.Errorf("after that: %s", got)
+		}
+
+		r.play(t, "*.dbl.example.net. A 127.255.255.254\n")
+		ask("bad.example")
+		if st := set.States()[0]; st.Suspended {
+			t.Errorf("tested too soon after a test: %+v", st)
+		}
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if st := set.States()[0]; !st.Suspended {
+			t.Errorf("it refuses us, but: %+v", st)
+		}
+	})
+}
+
+// TestFresh: a test asks the zone, not what is remembered of it.
+func TestFresh(t *testing.T) {
+	remembers, fresh := lookuptest.Zone(t, alive), lookuptest.Zone(t, "*.bl.example.net. SERVFAIL")
+	set, err := New(Config{Resolver: remembers, Fresh: fresh, Zones: []Zone{{Name: "bl.example.net"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := set.Test(t.Context())[0]; !st.Untested || len(remembers.Asked()) > 0 {
+		t.Errorf("%+v, asked %q", st, remembers.Asked())
+	}
+}
+
 // TestReload: the set that takes another's place knows what that one knew, and
 // tests only what is new.
 func TestReload(t *testing.T) {

@@ -10,7 +10,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-var errDown = errors.New("no DNS server answers")
+var (
+	errDown    = errors.New("no DNS server answers")
+	errGivenUp = errors.New("nobody waits for the answer")
+)
 
 // resolve asks for a name, and for the names that it is an alias of, and
 // remembers the answer.
@@ -89,6 +92,10 @@ func (c *Client) ask(ctx context.Context, q question, seen []string) (found find
 		took := time.Since(started)
 		if c.life.Err() != nil {
 			return findings{}, false, errClosed
+		}
+		if failure != nil && errors.Is(ctx.Err(), context.Canceled) {
+			err = errGivenUp // that says nothing; what failed before it does
+			break
 		}
 		if failure != nil {
 			s.failed(took)

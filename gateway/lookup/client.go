@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +26,13 @@ type Config struct {
 	CacheEntries int
 	CacheBytes   int64
 	// MaxQueries bounds the questions in flight; 500. What lies below one
-	// domain takes at most a quarter of them, below one of the Zones half.
+	// domain takes at most a quarter of them, below one of the Zones half. Four
+	// times as many may wait for a place: see the type flights.
 	MaxQueries int
 	// Zones, such as lists, stand or fall as a whole. Of other names those stand
-	// or fall together that are below one registered domain.
+	// or fall together that are below one registered domain. Zones are ready
+	// when everybody asks for other names, and the other way round: each of the
+	// two has a quarter of MaxQueries for itself.
 	Zones []string
 	Now   func() time.Time // for tests; time.Now
 	Log   *slog.Logger     // of servers and zones that fail and come back; nil: nowhere
@@ -54,12 +56,13 @@ type Client struct {
 
 	mu      sync.Mutex
 	closed  bool
-	flights map[question]*flight
+	flights *flights
+	warned  time.Time // of ErrBusy
 
 	stats struct{ coalesced, forged, tcp, busy atomic.Uint64 }
 }
 
-// ErrBusy means that too many questions are under way; nobody was asked.
+// ErrBusy means that too many questions are under way, and wait; nobody was asked.
 var ErrBusy = errors.New("too many questions of DNS at once")
 
 var errClosed = errors.New("the DNS client is closed")
@@ -70,6 +73,7 @@ type Stats struct {
 	Entries      int    // in the cache now
 	Bytes        int64  // in the cache now, about
 	InFlight     int    // questions now
+	Waiting      int    // questions now, for a place
 	Coalesced    uint64 // questions that waited for the answer to another's
 	Forged       uint64 // replies that did not fit to the question
 	TCP          uint64 // questions that were asked again by TCP
@@ -85,7 +89,7 @@ func New(config Config) (*Client, error) {
 	if config.Timeout < 0 || config.Attempt < 0 || config.CacheEntries < 0 || config.CacheBytes < 0 || config.MaxQueries < 0 {
 		return nil, errors.New("DNS client: a limit is negative")
 	}
-	c := &Client{config: config, now: config.Now, log: config.Log, flights: map[question]*flight{}}
+	c := &Client{config: config, now: config.Now, log: config.Log, flights: newFlights(config.MaxQueries)}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -130,19 +134,24 @@ func (c *Client) begin() bool {
 	return true
 }
 
-// A flight is a question under way. Whoever wants to know the same waits for
-// it; that one of them goes away does not end it.
-type flight struct {
-	ctx    context.Context
-	done   chan struct{} // closed: answer and err are set
-	answer Answer
-	err    error
-}
-
 // Query answers from the cache, or asks. It returns when ctx ends, and at the
 // latest after Config.Timeout. The error is ErrNoName or ErrNoData when DNS says
 // so (ErrBadName without asking), ErrBusy when too much is under way.
 func (c *Client) Query(ctx context.Context, name string, kind Kind) (Answer, error) {
+	return c.query(ctx, name, kind, false)
+}
+
+// Fresh returns the client as a Resolver whose answers do not come out of the
+// cache, for who wants to know whether servers answer now.
+func (c *Client) Fresh() Resolver { return freshResolver{c} }
+
+type freshResolver struct{ *Client }
+
+func (r freshResolver) Query(ctx context.Context, name string, kind Kind) (Answer, error) {
+	return r.query(ctx, name, kind, true)
+}
+
+func (c *Client) query(ctx context.Context, name string, kind Kind, fresh bool) (Answer, error) {
 	name, err := canonical(name)
 	if err != nil {
 		return Answer{}, err
@@ -153,13 +162,16 @@ func (c *Client) Query(ctx context.Context, name string, kind Kind) (Answer, err
 		return Answer{}, fmt.Errorf("asking for %s records is not supported", kind)
 	}
 	q := question{name, kind}
-	if answer, err, ok := c.cache.get(q, c.now()); ok {
-		return answer, err
+	if !fresh {
+		if answer, err, ok := c.cache.get(q, c.now()); ok {
+			return answer, err
+		}
 	}
 	f, err := c.join(ctx, q)
 	if err != nil {
 		return Answer{}, err
 	}
+	defer c.leave(f)
 	select {
 	case <-f.done:
 	case <-f.ctx.Done():
@@ -175,42 +187,6 @@ func (c *Client) Query(ctx context.Context, name string, kind Kind) (Answer, err
 		cause = errSilent
 	}
 	return Answer{}, fmt.Errorf("asking for %s %s: %w", name, kind, cause)
-}
-
-// join returns the flight of a question, a new one if there is none.
-func (c *Client) join(ctx context.Context, q question) (*flight, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("asking for %s %s: %w", q.name, q.kind, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f, ok := c.flights[q]; ok {
-		c.stats.coalesced.Add(1)
-		return f, nil
-	}
-	switch {
-	case c.closed:
-		return nil, errClosed
-	case len(c.flights) >= c.config.MaxQueries:
-		c.stats.busy.Add(1)
-		return nil, ErrBusy
-	}
-	q.name = strings.Clone(q.name) // it will be kept, and may be part of a message
-	f := &flight{done: make(chan struct{})}
-	var cancel context.CancelFunc
-	f.ctx, cancel = context.WithTimeout(c.life, c.config.Timeout)
-	c.flights[q] = f
-	c.running.Add(1)
-	go func() {
-		defer c.running.Done()
-		defer cancel() // only after done is closed
-		f.answer, f.err = c.resolve(f.ctx, q)
-		c.mu.Lock()
-		delete(c.flights, q)
-		c.mu.Unlock()
-		close(f.done)
-	}()
-	return f, nil
 }
 
 // attemptOf is how long an attempt may last. What resolv.conf wishes holds
@@ -236,13 +212,17 @@ func (c *Client) Servers() []ServerState {
 	return states
 }
 
+// SetZones replaces Config.Zones, while questions are under way. It is an error,
+// and nothing changes, if one of them is no name.
+func (c *Client) SetZones(names []string) error { return c.zones.configure(names) }
+
 // Troubled tells of the zones whose breakers are open, or closed on trial.
 func (c *Client) Troubled() []ZoneState { return c.zones.troubled() }
 
 // Stats counts.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
-	s := Stats{InFlight: len(c.flights)}
+	s := Stats{InFlight: c.flights.underWay(), Waiting: c.flights.waiting()}
 	c.mu.Unlock()
 	s.Coalesced, s.Forged = c.stats.coalesced.Load(), c.stats.forged.Load()
 	s.TCP, s.Busy = c.stats.tcp.Load(), c.stats.busy.Load()

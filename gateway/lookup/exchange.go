@@ -24,6 +24,8 @@ const (
 	foldedWait = 100 * time.Millisecond
 )
 
+var longAgo = time.Unix(1, 0)
+
 var (
 	errSilent = errors.New("no answer in time")
 	errFolded = errors.New("the server does not keep the case of names")
@@ -101,7 +103,7 @@ func (c *Client) overUDP(ctx context.Context, address string, query *dns.Msg) (*
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	defer context.AfterFunc(c.life, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })()
 	if _, err := conn.Write(packed); err != nil {
 		return nil, err
 	}
@@ -148,7 +150,7 @@ func (c *Client) overTCP(ctx context.Context, address string, query *dns.Msg) (*
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	defer context.AfterFunc(c.life, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })()
 	// RFC 7766 section 8: length and message in one write.
 	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)); err != nil {
 		return nil, err

@@ -139,6 +139,9 @@ func (f findings) without(reply *dns.Msg, at string, aliased bool) (findings, er
 		}
 	}
 	switch {
+	case !authority && !reply.RecursionAvailable && !reply.Authoritative:
+		// It knows nothing of the name and will not ask others.
+		return findings{}, errReferral
 	case reply.Rcode == dns.RcodeNameError:
 		f.missing = ErrNoName // RFC 6604 section 3: of the last name of a chain
 	case authority:
@@ -146,7 +149,9 @@ func (f findings) without(reply *dns.Msg, at string, aliased bool) (findings, er
 	case aliased:
 		f.next = at
 		return f, nil
-	case referral && !reply.RecursionAvailable:
+	case referral:
+		// RFC 2308 section 2.2: an answer that there is nothing may lack the SOA,
+		// but then names no servers.
 		return findings{}, errReferral
 	default:
 		f.missing = ErrNoData

@@ -3,7 +3,6 @@ package lookup
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -250,7 +249,10 @@ func (c *Client) retry(servers []*server) (trial *server) {
 	return trial
 }
 
-// probe finds out in the background whether a server is alive.
+// probe finds out in the background whether a server is alive. One that says
+// nothing for as long as an attempt may last is down. But it is heard for as long
+// as a question may last: a server that is slow, busy, or far away is not dead,
+// and would be taken for dead for ever if its answer came too late each time.
 func (c *Client) probe(s *server) {
 	if !s.startProbe() {
 		return
@@ -262,23 +264,50 @@ func (c *Client) probe(s *server) {
 	go func() {
 		defer c.running.Done()
 		mark := s.sending()
-		for range 2 { // datagrams get lost
-			ctx, cancel := context.WithTimeout(c.life, c.attempt()/3)
+		ctx, cancel := context.WithTimeout(c.life, c.config.Timeout)
+		defer cancel()
+		replies := make(chan error, 2)
+		send := func() {
+			defer c.running.Done()
 			started := time.Now()
 			_, err := c.overUDP(ctx, s.address, newQuery(question{"", NS}, false, false))
-			cancel()
 			if err == nil {
 				c.heard(s, time.Since(started))
-				break
 			}
-			if !errors.Is(err, errSilent) {
-				break // the port is closed
+			replies <- err
+		}
+		c.running.Add(1)
+		go send()
+		again, verdict := time.NewTimer(c.attempt()/3), time.NewTimer(c.attempt())
+		defer again.Stop()
+		defer verdict.Stop()
+		for sent, failed := 1, 0; failed < sent; {
+			select {
+			case err := <-replies:
+				if err == nil {
+					s.probed(mark, c.now())
+					return
+				}
+				failed++
+				continue
+			case <-again.C: // datagrams get lost
+				c.running.Add(1)
+				go send()
+				sent++
+				continue
+			case <-verdict.C:
 			}
+			c.judge(s, mark)
 		}
-		if c.life.Err() == nil && s.probed(mark, c.now()) {
-			c.log.Warn("a DNS server does not answer", "server", s.address)
-		}
+		c.judge(s, mark) // the port is closed
 	}()
+}
+
+// judge ends a probe that began at mark.
+func (c *Client) judge(s *server, mark uint64) {
+	if c.life.Err() == nil && s.probed(mark, c.now()) {
+		c.log.Warn("a DNS server does not answer", "server", s.address)
+	}
 }
 
 // heard notes a reply of a server. What failed while it was down is asked again.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -18,7 +19,11 @@ import (
 // Below a registered domain each label has a breaker, www.example.org's being
 // that of all names below it, and the domain itself one that opens only when
 // names below three of them failed: else whoever knows one broken delegation of
-// a domain could have all of it left alone, its SPF and DMARC records too.
+// a domain could have all of it left alone, its SPF and DMARC records too. And
+// since large domains have more than three of those, the domain's breaker stops
+// only names that it knows no good of: not the domain itself, labels such as
+// _dmarc, which hold records but are no delegations, and labels below which
+// something was answered before.
 //
 // A failure counts against a zone only when a server was there to speak of it:
 // it answered SERVFAIL, or said nothing to this question while it answered
@@ -41,8 +46,8 @@ type ZoneState struct {
 }
 
 type zones struct {
-	configured []string // canonical, the longest first
-	share      int      // questions in flight below one domain
+	configured atomic.Pointer[[]string] // canonical, the longest first
+	share      int                      // questions in flight below one domain
 
 	mu    sync.Mutex
 	known *simplelru.LRU[string, *zone]
@@ -60,6 +65,7 @@ type zone struct {
 	trial    bool // a question was let through to try
 	flying   int
 	last     error
+	answered bool // at least once
 }
 
 func (o *zone) broken() bool { return o.failures >= breakAfter && len(o.among) >= o.need }
@@ -73,24 +79,34 @@ type pass struct {
 
 func newZones(configured []string, maxQueries int) (*zones, error) {
 	z := &zones{share: max(maxQueries/4, 8)}
-	for _, name := range configured {
-		one, err := canonical(name)
-		if err != nil || one == "" {
-			return nil, fmt.Errorf("zone %q: %w", name, ErrBadName)
-		}
-		z.configured = append(z.configured, one)
+	if err := z.configure(configured); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(z.configured, func(a, b string) int { return len(b) - len(a) })
 	var err error
 	z.known, err = simplelru.NewLRU[string, *zone](maxBreakers, nil)
 	return z, err
+}
+
+// configure replaces the configured zones.
+func (z *zones) configure(names []string) error {
+	list := make([]string, len(names))
+	for i, name := range names {
+		one, err := canonical(name)
+		if err != nil || one == "" {
+			return fmt.Errorf("zone %q: %w", name, ErrBadName)
+		}
+		list[i] = one
+	}
+	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
+	z.configured.Store(&list)
+	return nil
 }
 
 // apex returns the zone that stands or falls with a name, as far as one can
 // say that without asking: a configured one, the registered domain, or of
 // addresses the network that is usually delegated.
 func (z *zones) apex(name string) (apex string, configured bool) {
-	for _, one := range z.configured {
+	for _, one := range *z.configured.Load() {
 		if below(name, one) {
 			return one, true
 		}
@@ -105,6 +121,11 @@ func (z *zones) apex(name string) (apex string, configured bool) {
 		return domain, false
 	}
 	return name, false
+}
+
+// listed says whether a name is below one of the configured zones.
+func (z *zones) listed(name string) bool {
+	return slices.ContainsFunc(*z.configured.Load(), func(one string) bool { return below(name, one) })
 }
 
 func below(name, domain string) bool {
@@ -138,7 +159,10 @@ func (z *zones) enter(name string, now time.Time) (pass, error) {
 	} else {
 		p.zones = []*zone{z.get(apex, breakAmong), z.get(p.name, 1)}
 	}
-	for _, one := range p.zones {
+	for i, one := range p.zones {
+		if i+1 < len(p.zones) && (strings.HasPrefix(p.name, "_") || p.name == "."+apex || p.zones[i+1].answered) {
+			continue // stands for itself
+		}
 		if one.broken() && (one.trial || now.Before(one.until)) {
 			return pass{}, fmt.Errorf("the zone %s is left alone after %d failures: %w", one.name, one.failures, one.last)
 		}
@@ -186,7 +210,7 @@ func (z *zones) leave(p pass, err error, blamed bool, now time.Time) (opened, cl
 			if before {
 				closed = strings.TrimPrefix(one.name, ".")
 			}
-			one.failures, one.period, one.last, one.among = 0, 0, nil, nil
+			one.failures, one.period, one.last, one.among, one.answered = 0, 0, nil, nil, true
 		case blamed:
 			if one.failures++; one.failures == 1 {
 				one.since = now

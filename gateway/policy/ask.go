@@ -62,6 +62,19 @@ func (q *quest[T]) answer(ctx context.Context) (value T, known bool) {
 	}
 }
 
+// over waits until a quest that was cancelled is over, at most for grace.
+func (q *quest[T]) over() {
+	if over, _ := q.ended(); over {
+		return
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-q.done:
+	case <-timer.C:
+	}
+}
+
 // ended says whether the quest is over, and with what fault.
 func (q *quest[T]) ended() (over bool, fault string) {
 	select {

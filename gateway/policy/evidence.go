@@ -29,7 +29,7 @@ var (
 
 // maxHostNames bounds the names of one address that are confirmed. RFC 7208
 // section 5.5 takes ten; but every further name is a spammer's.
-const maxHostNames = 3
+const maxHostNames = 2
 
 // hostNames returns the names that the PTR records of a client give, at most
 // maxHostNames. The error is errNoHostName when DNS says that there are none, or

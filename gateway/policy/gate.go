@@ -84,7 +84,8 @@ type GateConfig struct {
 	Resolver lookup.Resolver // needed by PTR and SenderDomain
 	// CheckSPF evaluates RFC 7208's check_host: the result in the words of its
 	// section 2.6, the domain that it was evaluated for, and whether that was
-	// the name in HELO. nil: there is no SPF.
+	// the name in HELO. It is asked also where the test SPF is off or somebody is
+	// exempt from it: see Visit.SPF. nil: there is no SPF.
 	CheckSPF func(ctx context.Context, client netip.Addr, hello, from string) (result, domain string, byHello bool)
 	Lists    *dnslist.Set // needed by DNSBL
 	Grey     Greylister   // needed by Greylist
@@ -93,8 +94,8 @@ type GateConfig struct {
 	// nil: nothing was chosen.
 	Settings func(recipient string) (greylist, dnsbl Mode)
 	// Approved says whether a sender is approved by a recipient, and need not
-	// wait. nil: nobody is.
-	Approved func(sender, recipient string) bool
+	// wait; forged says that by SPF he is not who he says. nil: nobody is.
+	Approved func(sender, recipient string, forged bool) bool
 	Timeout  time.Duration // what DNS may take for one test (3 s)
 }
 

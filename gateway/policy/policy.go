@@ -317,10 +317,11 @@ func (p *Policy) Modes(recipient string) (greylist, dnsbl Mode) {
 }
 
 // Approves says whether the envelope sender is approved by the sender lists that
-// concern a recipient. It is made for GateConfig.Approved.
-func (p *Policy) Approves(from, recipient string) bool {
+// concern a recipient; a forged one is only where approvals need no proof. It is
+// made for GateConfig.Approved.
+func (p *Policy) Approves(from, recipient string, forged bool) bool {
 	address, ok := foldAddress(from)
-	if !ok {
+	if !ok || forged && !p.approveForgeable {
 		return false
 	}
 	says, _ := p.ruling([]sender{{address, true}}, recipient)

@@ -170,7 +170,7 @@ func TestRecipientsTogether(t *testing.T) {
 
 func TestSenderLists(t *testing.T) {
 	lists := Settings{
-		Approved: listOf(t, "good@example.com example.org both.example .trust.example ok@blocked.example both@both.example up.bad.example"),
+		Approved: listOf(t, "good@example.com good@a.co.uk example.org both.example .trust.example ok@blocked.example both@both.example up.bad.example"),
 		Blocked:  listOf(t, "bad@example.com example.net both.example blocked.example no@example.org both@both.example .bad.example sub.trust.example"),
 		Reject:   Threshold{aboveScore, 99}, Flag: Threshold{aboveScore, 1},
 	}
@@ -184,6 +184,11 @@ func TestSenderLists(t *testing.T) {
 	}{
 		{"unknown", "x@example.com", "From: x@example.com", auth{}, "deliver 60.0 flag"},
 		{"approved address", "good@example.com", "From: x@example.com", auth{}, "deliver 0.0"},
+		{"approved address, forged", "good@example.com", "From: x@example.com", auth{SPF: "fail"}, "deliver 60.0 flag"},
+		{"approved address, perhaps forged", "good@example.com", "From: x@example.com", auth{SPF: "softfail"}, "deliver 0.0"},
+		{"approved address, SPF does not count", "good@example.com", "From: x@example.com", auth{SPF: "fail", SPFExempt: true}, "deliver 0.0"},
+		{"blocked address, forged", "bad@example.com", "From: x@example.com", auth{SPF: "fail"}, "REFUSE 100.0"},
+		{"approved address, forged, From proved", "good@example.com", "From: good@example.com", auth{SPF: "fail", DMARC: "pass", From: "example.com", Organization: "example.com"}, "deliver 0.0"},
 		{"in another case", "GOOD@Example.Com", "From: x@example.com", auth{}, "deliver 0.0"},
 		{"approved domain", "x@example.org", "From: x@example.com", auth{}, "deliver 0.0"},
 		{"subdomain of a plain domain", "x@sub.example.org", "From: x@example.com", auth{}, "deliver 60.0 flag"},
@@ -207,6 +212,11 @@ func TestSenderLists(t *testing.T) {
 		{"From approved, SPF of the null sender", "", "From: good@example.com", auth{SPF: "pass", SPFDomain: "mail.example.test", SPFHello: true}, "deliver 60.0 flag"},
 		{"From approved, SPF of the same domain, told by nobody", "x@example.com", "From: good@example.com", auth{SPF: "pass"}, "deliver 60.0 flag"},
 		{"From approved, aligned SPF", "x@example.com", "From: good@example.com", auth{SPF: "pass", SPFDomain: "example.com", From: "example.com", Aligned: true}, "deliver 0.0"},
+		{"From approved, by SPF of a neighbour under a public suffix", "x@b.co.uk", "From: good@a.co.uk", auth{DMARC: "pass", SPF: "pass", SPFDomain: "b.co.uk", From: "a.co.uk", Organization: "co.uk", Aligned: true}, "deliver 60.0 flag"},
+		{"From approved, by DKIM of a neighbour under a public suffix", "x@b.co.uk", "From: good@a.co.uk", auth{DMARC: "pass", From: "a.co.uk", Organization: "co.uk", Aligned: true, Signatures: []engine.Signature{{Domain: "b.co.uk", Result: "pass", Aligned: true}}}, "deliver 60.0 flag"},
+		{"From approved, by SPF of its own under a public suffix", "x@b.a.co.uk", "From: good@a.co.uk", auth{DMARC: "pass", SPF: "pass", SPFDomain: "b.a.co.uk", From: "a.co.uk", Organization: "co.uk", Aligned: true}, "deliver 0.0"},
+		{"From approved, by DKIM of its own under a public suffix", "x@b.co.uk", "From: good@a.co.uk", auth{DMARC: "pass", From: "a.co.uk", Organization: "co.uk", Aligned: true, Signatures: []engine.Signature{{Domain: "a.co.uk", Result: "pass", Aligned: true}}}, "deliver 0.0"},
+		{"From approved, its own signature broken, a neighbour's SPF", "x@b.co.uk", "From: good@a.co.uk", auth{DMARC: "pass", SPF: "pass", SPFDomain: "b.co.uk", From: "a.co.uk", Organization: "co.uk", Aligned: true, Signatures: []engine.Signature{{Domain: "a.co.uk", Result: "fail"}}}, "deliver 60.0 flag"},
 		{"From approved, DKIM of another domain", "x@example.test", "From: good@example.com", auth{DKIM: "pass", Signatures: []engine.Signature{{Domain: "example.test", Result: "pass"}}}, "deliver 60.0 flag"},
 		{"From approved, aligned DKIM", "x@example.test", "From: good@example.com", auth{DKIM: "pass", From: "example.com", Aligned: true, Signatures: []engine.Signature{{Domain: "example.test", Result: "pass"}, {Domain: "mail.example.com", Result: "pass", Aligned: true}}}, "deliver 0.0"},
 		{"From approved, a signature of the author's domain that failed", "x@example.test", "DKIM-Signature: v=1; d=example.com; s=a\nFrom: good@example.com", auth{DKIM: "fail", From: "example.com", Signatures: []engine.Signature{{Domain: "example.com", Result: "fail"}}}, "deliver 60.0 flag"},
@@ -241,6 +251,11 @@ func TestClassicApproval(t *testing.T) {
 		if got := show(p.Decide(mail(header, "x@example.test", "u@example.com"), verdict(60))); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
+	}
+	forged := mail("From: x@example.test", "good@example.com", "u@example.com")
+	forged.Auth.SPF = "fail"
+	if got := show(p.Decide(forged, verdict(60))); got != "deliver 0.0" {
+		t.Errorf("a forged envelope: %s", got)
 	}
 }
 

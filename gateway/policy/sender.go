@@ -1,6 +1,12 @@
 package policy
 
-import "spamcatcher/engine"
+import (
+	"slices"
+
+	"golang.org/x/net/publicsuffix"
+
+	"spamcatcher/engine"
+)
 
 // A sender is one address that a message gives as its origin.
 type sender struct {
@@ -12,13 +18,14 @@ type sender struct {
 const maxFrom = 20
 
 // sendersOf returns the addresses under which a message is looked up in the
-// sender lists: the envelope sender, and the addresses of From. A From address
+// sender lists: the envelope sender, and the addresses of From. An envelope
+// sender whose domain says that it is forged (SPF fail) is not approved. A From address
 // can be approved only when it is the only one and DMARC, or SPF or DKIM of an
 // aligned domain, stands behind it; anyone can be blocked by it.
 func (p *Policy) sendersOf(m *engine.Mail) []sender {
 	var all []sender
 	if address, ok := foldAddress(m.Envelope.From); ok {
-		all = append(all, sender{address, true})
+		all = append(all, sender{address, p.approveForgeable || m.Auth.SPF != "fail" || m.Auth.SPFExempt})
 	}
 	if m.Message == nil {
 		return all
@@ -42,9 +49,23 @@ func (p *Policy) sendersOf(m *engine.Mail) []sender {
 
 // authentic says whether the domain of the From header is proved: by DMARC, or
 // by SPF or DKIM of a domain that is aligned with it, though its owner asks for
-// no proof.
+// no proof. DMARC lets a public suffix with a record stand for all its customers,
+// unless it says psd=y (RFC 9989 section 4.10.2); but no customer approves another.
 func authentic(m *engine.Mail) bool {
-	return m.Auth.DMARC == "pass" || m.Auth.Aligned
+	a := &m.Auth
+	if a.DMARC != "pass" && !a.Aligned {
+		return false
+	}
+	if suffix, _ := publicsuffix.PublicSuffix(a.Organization); a.Organization == "" || suffix != a.Organization {
+		return true
+	}
+	own := func(domain string) bool {
+		one, err := publicsuffix.EffectiveTLDPlusOne(domain)
+		other, _ := publicsuffix.EffectiveTLDPlusOne(a.From)
+		return domain == a.From || err == nil && one == other
+	}
+	return a.SPF == "pass" && own(a.SPFDomain) ||
+		slices.ContainsFunc(a.Signatures, func(s engine.Signature) bool { return s.Result == "pass" && s.Aligned && own(s.Domain) })
 }
 
 // A ruling is what the sender lists say.

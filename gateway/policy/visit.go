@@ -25,7 +25,7 @@ type Visit struct {
 	name     *probe // test 1
 	sender   *probe // tests 2 and 3 ask about one sender
 	spf      *probe
-	delayed  bool   // greylisting has refused a recipient
+	delayed  bool   // greylisting has refused a recipient of this transaction
 	grey     string // whom the sender would have to wait for; "" for nobody
 	greyErr  error
 	wantList bool // there is a recipient for whom lists count
@@ -37,6 +37,7 @@ type probe struct {
 	Test
 	counts  bool // there is a recipient who is not exempt
 	enforce bool
+	silent  bool // it neither refuses nor finds: the answer serves others
 	*quest[finding]
 }
 
@@ -70,8 +71,14 @@ func (v *Visit) Mail(ctx context.Context, hello, from string) *Refusal {
 
 // begin asks all that can be asked before there is a recipient.
 func (v *Visit) begin(ctx context.Context, hello, from string) {
+	// A session has one set of questions under way, whatever it says how fast.
 	v.end(v.sender, v.spf)
-	v.from, v.sender, v.spf, v.grey, v.greyErr, v.wantList = from, nil, nil, "", nil, false
+	for _, p := range []*probe{v.sender, v.spf} {
+		if p != nil {
+			p.over()
+		}
+	}
+	v.from, v.sender, v.spf, v.delayed, v.grey, v.greyErr, v.wantList = from, nil, nil, false, "", nil, false
 	g, client := v.gate, v.client
 	if v.name = v.probe(testPTR, g.PTR); v.name != nil {
 		if !settled(v.reverse, func(f finding) bool { return f.unsure == nil }) {
@@ -86,7 +93,11 @@ func (v *Visit) begin(ctx context.Context, hello, from string) {
 			v.sender.quest = ask(ctx, g.Timeout, func(ctx context.Context) finding { return existence(ctx, g.Resolver, from) })
 		}
 	}
-	if v.spf = v.probe(testSPF, g.SPF); v.spf != nil {
+	// DMARC needs the result of SPF whoever is exempt from the test.
+	if v.spf = v.probe(testSPF, g.SPF); v.spf == nil && g.CheckSPF != nil {
+		v.spf = &probe{name: testSPF, silent: true}
+	}
+	if v.spf != nil {
 		v.spf.quest = ask(ctx, g.Timeout, func(ctx context.Context) finding { return permission(ctx, g, client, hello, from) })
 	}
 	if !g.DNSBL.Mode.off() && !v.excused(g.DNSBL) {
@@ -143,7 +154,7 @@ func (v *Visit) Rcpt(ctx context.Context, to string) *Refusal {
 	}
 	var concerned []*probe
 	for _, p := range v.probes() {
-		if exempts(p.Recipients, to) {
+		if p.silent || exempts(p.Recipients, to) {
 			continue
 		}
 		concerned = append(concerned, p)
@@ -157,7 +168,7 @@ func (v *Visit) Rcpt(ctx context.Context, to string) *Refusal {
 	if v.gate.Settings != nil {
 		grey, lists = v.gate.Settings(to)
 	}
-	if r := v.greylist(v.mode(v.gate.Greylist, v.gate.Grey != nil, grey, to), to); r != nil {
+	if r := v.greylist(ctx, v.mode(v.gate.Greylist, v.gate.Grey != nil, grey, to), to); r != nil {
 		return r
 	}
 	mode := v.mode(v.gate.DNSBL, v.gate.Lists != nil, lists, to)
@@ -185,8 +196,8 @@ func (v *Visit) mode(t Test, has bool, chosen Mode, to string) Mode {
 
 // greylist is test 4. RFC 6647 section 2. Mail that has to wait for a fault of
 // ours would wait in vain: when nobody can tell, it passes.
-func (v *Visit) greylist(mode Mode, to string) *Refusal {
-	if mode.off() || v.gate.Approved != nil && v.gate.Approved(v.from, to) {
+func (v *Visit) greylist(ctx context.Context, mode Mode, to string) *Refusal {
+	if mode.off() || v.approved(ctx, mode, to) {
 		return nil
 	}
 	wait, err := v.gate.Grey.Check(v.client, foldOr(v.from), foldOr(to))
@@ -203,22 +214,40 @@ func (v *Visit) greylist(mode Mode, to string) *Refusal {
 	return nil
 }
 
+// approved says whether the sender need not wait, because a recipient approves
+// of him, and his domain does not say that he is forged: for that SPF is waited
+// for, where he would have to wait otherwise.
+func (v *Visit) approved(ctx context.Context, mode Mode, to string) bool {
+	if v.gate.Approved == nil || !v.gate.Approved(v.from, to, false) {
+		return false
+	}
+	if mode != Enforce {
+		return true
+	}
+	spf := v.SPF(ctx)
+	return spf.Result != "fail" || spf.Exempt || v.gate.Approved(v.from, to, true)
+}
+
 // Note takes the recipients that a client has named behind the one which it was
 // refused for. If that was by greylisting, their time to wait begins as well:
 // otherwise a message to many would have to come once for each of them, since the
-// connection ends at the first.
+// connection ends at the first. It takes the first maxNoted.
 func (v *Visit) Note(recipients []string) {
 	if v == nil || !v.delayed {
 		return
 	}
-	for _, to := range recipients {
+	for _, to := range recipients[:min(len(recipients), maxNoted)] {
 		var grey Mode
 		if v.gate.Settings != nil {
 			grey, _ = v.gate.Settings(to)
 		}
-		v.greylist(v.mode(v.gate.Greylist, true, grey, to), to)
+		v.greylist(context.Background(), v.mode(v.gate.Greylist, true, grey, to), to)
 	}
 }
+
+// maxNoted bounds what one connection can write into the memory of greylisting by
+// recipients that it was not answered for.
+const maxNoted = 20
 
 // foldOr returns an address as addresses are compared, as far as it is one.
 func foldOr(address string) string {
@@ -273,18 +302,28 @@ type Facts struct {
 	Skipped, Faults []string
 }
 
-// SPF returns the result of test 3, as GateConfig.CheckSPF does: temperror when it
-// is not known before ctx ends, "" when the test was not made, or when all
-// recipients are exempt.
-func (v *Visit) SPF(ctx context.Context) (result, domain string, byHello bool) {
-	if v == nil || v.spf == nil || !v.spf.counts {
-		return "", "", false
+// An SPF is the result of test 3, in the words of RFC 7208 section 2.6.
+type SPF struct {
+	Result string // "" if nobody asked
+	Domain string // for which it was evaluated; "" if there is none, or it is not known in time
+	Hello  bool   // that was the name in HELO
+	Exempt bool   // it serves DMARC only, for the test is off, or client, sender or all recipients are exempt
+}
+
+// SPF returns the result of test 3: temperror when it is not known before ctx ends,
+// its zero value when nobody asks, because the client is trusted or there is no
+// SPF. It is there for DMARC also where the test is not made; the gate itself
+// then neither refuses nor finds anything.
+func (v *Visit) SPF(ctx context.Context) SPF {
+	if v == nil || v.spf == nil {
+		return SPF{}
 	}
+	exempt := v.spf.silent || !v.spf.counts
 	f, known := v.spf.answer(ctx)
 	if !known {
-		return "temperror", "", false
+		return SPF{Result: "temperror", Exempt: exempt}
 	}
-	return f.spf.result, f.spf.domain, f.spf.byHello
+	return SPF{Result: f.spf.result, Domain: f.spf.domain, Hello: f.spf.byHello, Exempt: exempt}
 }
 
 // Facts collects what the tests found out about the transaction. It waits for
@@ -296,6 +335,10 @@ func (v *Visit) Facts(ctx context.Context) Facts {
 		return out
 	}
 	for _, p := range v.probes() {
+		if p.silent {
+			out.fault(p.name, p.quest.ended)
+			continue
+		}
 		f, known := p.answer(ctx)
 		if !known {
 			f.unsure = errLate

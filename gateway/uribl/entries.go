@@ -30,30 +30,35 @@ const (
 	maxHosts   = 100 // different hosts in links of one rank
 )
 
-// gather returns what zones can be asked about a mail, the most telling
-// first, each name once; and the hosts of its links, in the same order.
-func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
-	g := gatherer{Check: c, at: map[string]int{}, ours: map[string]bool{}}
+// gather returns what zones can be asked about a mail, each name once: the
+// domains of its sender, and what its links lead to, the most telling first, with
+// the least telling of both at the end; and the hosts of its links, in the same
+// order.
+func (c *Check) gather(m *engine.Mail) (senders, links []entry, hosts []string) {
+	ours := map[string]bool{}
 	for _, to := range m.Envelope.To {
 		if domain, ok := hostName(to[strings.LastIndexByte(to, '@')+1:]); ok {
-			g.ours[registered(domain)] = true
+			ours[registered(domain)] = true
 		}
 	}
 	// Who sends: a name or two, mostly, which stay when the links change.
+	s := gatherer{Check: c, at: map[string]int{}, ours: ours}
 	for i, from := range m.Message.Header().Addresses("From") {
 		if i < maxAuthors {
-			g.sender(from.Domain())
+			s.sender(from.Domain())
 		}
 	}
-	g.sender(m.Envelope.From[strings.LastIndexByte(m.Envelope.From, '@')+1:])
-	g.sender(m.Session.PTR)
-	g.sender(m.Session.Hello)
+	s.sender(m.Envelope.From[strings.LastIndexByte(m.Envelope.From, '@')+1:])
+	s.sender(m.Session.PTR)
+	s.sender(m.Session.Hello)
 
-	// Registered domains of all hosts come before whole hosts: the former say
-	// more, and the questions may not suffice for both.
+	// Registered domains of all hosts come before whole hosts, and those before
+	// the domains of whoever lets the names below it to others: the first say
+	// more, and the questions may not suffice for all.
+	l := gatherer{Check: c, at: map[string]int{}, ours: ours}
 	var whole []string
 	for _, t := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
-		host, ok := g.link(t.host)
+		host, ok := l.link(t.host)
 		if !ok || t.mail || slices.Contains(hosts, host) {
 			continue
 		}
@@ -63,9 +68,12 @@ func (c *Check) gather(m *engine.Mail) (entries []entry, hosts []string) {
 		}
 	}
 	for _, host := range whole {
-		g.put(entry{name: host, of: dnslist.LinkHosts})
+		l.put(entry{name: host, of: dnslist.LinkHosts})
 	}
-	return g.entries, hosts
+	for _, e := range slices.Concat(l.above, s.above) {
+		l.put(e)
+	}
+	return s.entries, l.entries, hosts
 }
 
 // A target is where links lead to.
@@ -139,6 +147,7 @@ func rank(l *message.Link) int {
 type gatherer struct {
 	*Check
 	entries []entry
+	above   []entry        // domains of whoever lets names to others
 	at      map[string]int // where an entry stands, by its name
 	ours    map[string]bool
 }
@@ -158,8 +167,12 @@ func (g *gatherer) sender(domain string) {
 	if !ok {
 		return
 	}
-	for _, name := range g.domains(host) {
-		g.put(entry{name: name, of: dnslist.Senders})
+	own, above := g.domains(host)
+	if own != "" {
+		g.put(entry{name: own, of: dnslist.Senders})
+	}
+	if above != "" {
+		g.above = append(g.above, entry{name: above, of: dnslist.Senders})
 	}
 }
 
@@ -176,29 +189,34 @@ func (g *gatherer) link(host string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	names := g.domains(host)
-	for _, name := range names {
-		g.put(entry{name: name, of: dnslist.Links})
-		if name == host {
-			g.put(entry{name: name, of: dnslist.LinkHosts})
-		}
+	own, above := g.domains(host)
+	if own == "" {
+		return host, false
 	}
-	return host, len(names) > 0
+	e := entry{name: own, of: dnslist.Links}
+	if own == host {
+		e.of |= dnslist.LinkHosts
+	}
+	g.put(e)
+	if above != "" {
+		g.above = append(g.above, entry{name: above, of: dnslist.Links})
+	}
+	return host, true
 }
 
 // domains returns the registered domain of a host; where that is below a
 // suffix that its owner lets to others (host.example under a private suffix of
-// the list), the suffix's own registered domain, too. There are none when the
-// host is one that no list is asked about.
-func (g *gatherer) domains(host string) []string {
-	own := registered(host)
+// the list), the suffix's own registered domain, too. Both are "" when the host
+// is one that no list is asked about.
+func (g *gatherer) domains(host string) (own, above string) {
+	own = registered(host)
 	if own == "" || g.local(host) || g.spared(own) {
-		return nil
+		return "", ""
 	}
-	if above := organisation(host); above != "" && above != own && !g.spared(above) {
-		return []string{own, above}
+	if above = organisation(host); above == own || g.spared(above) {
+		above = ""
 	}
-	return []string{own}
+	return own, above
 }
 
 // spared says whether no list is asked about a domain: ours, the recipients',

@@ -4,7 +4,7 @@
 // What is asked, and in which order, follows from the mail alone, so that the
 // same answers give the same findings whoever came first:
 //
-//  1. The entries are gathered (entries.go): the sender's domains, then hosts of
+//  1. The entries are gathered (entries.go): the sender's domains, and hosts of
 //     links, the visible ones first, pictures last. Where there are more than
 //     can be asked about, the time of arrival draws who comes first, so that
 //     links to harmless places in front of the one that matters are in vain.
@@ -12,10 +12,12 @@
 //     that want it. Our own domains, those of the recipients and well-known ones
 //     are left out.
 //  2. Each entry is paired with the zones that are asked about its kind; the
-//     first pairs, as many as there may be questions, are asked side by side.
+//     first pairs, as many as there may be questions, are asked side by side. The
+//     sender's domains come first, but get no more than a third of the questions
+//     while there are links: the sender can take any names that nobody minds.
 //  3. Where zones list addresses of hosts, up to a third of the questions is kept
 //     for them: the first hosts are resolved beside step 2, and their addresses
-//     are asked about with whatever is left.
+//     are asked about with whatever is left, and then further pairs.
 //
 // Each question goes through Mail.Answers, and so does the list of zones that
 // were not asked because they were suspended, so that a replay asks the same.
@@ -130,9 +132,11 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	}
 	q := &inquiry{Check: c, mail: m, found: map[string][]string{}, silent: map[string]bool{}}
 	q.notice()
-	entries, hosts := c.gather(m)
+	senders, links, hosts := c.gather(m)
 	hosts, kept := q.toResolve(hosts)
-	questions := q.pair(entries, c.max-kept)
+	questions := q.pair(nil, senders, (c.max-kept)/3)
+	questions = q.pair(questions, links, c.max-kept)
+	questions = q.pair(questions, senders, c.max-kept)
 	addresses := make([][]netip.Addr, len(hosts))
 	errs := make([]error, len(hosts))
 	var resolved, asked sync.WaitGroup
@@ -143,6 +147,9 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	asked.Go(func() { replies = q.ask(ctx, questions) })
 	resolved.Wait()
 	more := q.pairAddresses(addresses, errs, questions, c.max-len(hosts)-len(questions))
+	all := slices.Concat(questions, more)
+	all = q.pair(all, links, c.max-len(hosts))
+	more = q.pair(all, senders, c.max-len(hosts))[len(questions):]
 	moreReplies := q.ask(ctx, more)
 	asked.Wait()
 	q.take(questions, replies)
@@ -198,9 +205,8 @@ func (q *inquiry) zones(of dnslist.Of, six bool) []*dnslist.Zone {
 	return list
 }
 
-// pair returns the first n questions about entries, each once.
-func (q *inquiry) pair(entries []entry, n int) []question {
-	var list []question
+// pair adds questions about entries to a list, each once, till there are n.
+func (q *inquiry) pair(list []question, entries []entry, n int) []question {
 	for _, e := range entries {
 		for _, z := range q.zones(e.of, e.address.Is6()) {
 			if len(list) >= n {

@@ -266,6 +266,48 @@ Content-Type: text/html
 	}
 }
 
+// TestStarved: names that nobody minds, which the sender may take for himself or
+// link to, do not use up the questions that the one that matters needs.
+func TestStarved(t *testing.T) {
+	fake := lookuptest.Zone(t, "bad.example.dbl.example.net. A 127.0.1.2\nbad.example.surbl.example.net. A 127.0.0.8\nbad.example.uribl.example.net. A 127.0.0.8\n")
+	set, err := dnslist.New(dnslist.Config{Resolver: fake, Zones: []dnslist.Zone{
+		{Name: "sbl.example.net", Of: dnslist.LinkAddresses},
+		{Name: "dbl.example.net", Label: "DBL", Of: dnslist.Links | dnslist.LinkHosts | dnslist.Senders},
+		{Name: "surbl.example.net", Label: "SURBL", Of: dnslist.Links | dnslist.LinkLiterals},
+		{Name: "uribl.example.net", Label: "URIBL", Of: dnslist.Links},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, max := range []int{16, 20} {
+		check, err := New(Config{Set: set, Resolver: fake, MaxQueries: max})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, where := range []string{"http://bad.example/ http://d1.web.app/ http://d2.pages.dev/", "http://d1.web.app/ http://d2.pages.dev/ http://bad.example/"} {
+			m := enginetest.Mail(t, "From: a@q1.github.io\nFrom: b@q2.pages.dev\nSubject: x\n\n"+where)
+			m.Envelope.From, m.Session.Hello, m.Session.PTR = "a@q3.netlify.app", "q4.blogspot.com", "q5.herokuapp.com"
+			before := len(fake.Asked())
+			if got := fmt.Sprint(inspect(t, check, m)); got != "[{LIST_DBL bad.example 0} {LIST_SURBL bad.example 0} {LIST_URIBL bad.example 0}]" {
+				t.Errorf("%d questions: %s: %s\nasked %q", max, where, got, fake.Asked()[before:])
+			}
+			if n := len(fake.Asked()) - before; n > max {
+				t.Errorf("%d questions asked, not %d", n, max)
+			}
+		}
+	}
+	// Without links the sender has all questions.
+	check, err := New(Config{Set: set, Resolver: fake, MaxQueries: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := enginetest.Mail(t, "From: a@q1.example\nSubject: x\n\nhello")
+	m.Envelope.From, m.Session.Hello, m.Session.PTR = "a@q3.example", "q4.example", "bad.example"
+	if got := fmt.Sprint(inspect(t, check, m)); got != "[{LIST_DBL bad.example 0}]" {
+		t.Errorf("without links: %s", got)
+	}
+}
+
 // A shuffled resolver answers after delays that are drawn anew each time.
 type shuffled struct{ lookup.Resolver }
 
@@ -297,7 +339,7 @@ const fourLinks = "From: x@b.example\nSubject: x\n\nhttp://a.example/ http://b.e
 // have changed their minds and states.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		want := "[{LIST_MULTI_PHISH b.example, a.example, c.example and 1 more 0} {LIST_MULTI_ABUSE b.example, e.example 0} {LIST_NAMES_SPAM b.example 0} {LIST_NAMES_ABUSED c.example 0} {LIST_HOSTS 198.51.100.7, 198.51.100.8 0} {LIST_UNANSWERED names.example.net 0}]"
+		want := "[{LIST_MULTI_PHISH a.example, b.example, c.example and 1 more 0} {LIST_MULTI_ABUSE b.example, e.example 0} {LIST_NAMES_SPAM b.example 0} {LIST_NAMES_ABUSED c.example 0} {LIST_HOSTS 198.51.100.7, 198.51.100.8 0} {LIST_UNANSWERED names.example.net 0}]"
 		for range 50 {
 			fake := lookuptest.Zone(t, listed)
 			check, _ := newCheck(t, shuffled{fake}, zones...)

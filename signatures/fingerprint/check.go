@@ -143,7 +143,7 @@ func readAddress(text string, kind Kind) (a answer, err error) {
 // strength is the share of a symbol's price: of level 1 (few reporters) 0.6,
 // a tenth more for each doubling, at most 1.2. A text that is just alike
 // enough counts two thirds of what a nearly equal one does, the shape of a
-// single link three fifths of that of all.
+// single link three fifths of that of all, a picture a third of another file.
 func strength(p Print, a answer) float64 {
 	s := min(0.5+0.1*float64(a.level), 1.2)
 	switch p.Kind {
@@ -151,11 +151,13 @@ func strength(p Print, a answer) float64 {
 		s *= float64(30+a.common) / 45
 	case Link:
 		s *= 0.6
+	case Picture:
+		s /= 3
 	}
 	return s
 }
 
-var symbolOf = map[Kind]string{Text: textSymbol, Fuzzy: fuzzySymbol, Attachment: attachmentSymbol, Links: linksSymbol, Link: linksSymbol}
+var symbolOf = map[Kind]string{Text: textSymbol, Fuzzy: fuzzySymbol, Attachment: attachmentSymbol, Picture: attachmentSymbol, Links: linksSymbol, Link: linksSymbol}
 
 // hits turns answers into at most one hit of each symbol, the strongest. A
 // text that is known exactly is not counted as alike once more. Only texts can

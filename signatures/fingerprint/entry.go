@@ -8,19 +8,22 @@ import (
 	"time"
 )
 
-// An entry is what reporters said of one fingerprint; of a fuzzy one, of all
-// fingerprints that share MinBands bands with the first that was reported.
+// An entry is what reporters said of one fingerprint. One of the fuzzy kind is
+// what one reporter said of one text: nobody's word is ever counted for bands
+// that he did not say himself.
 type entry struct {
 	kind     Kind
 	bands    Bands     // of Fuzzy
+	owner    uint64    // who reported it first; an operator's word has none
+	rank     uint64    // place among its owner's entries that nobody confirmed; 0: somebody did, or it has no owner
 	created  time.Time // the first report
 	touched  time.Time // the latest
 	delisted time.Time // by an operator, until then nothing is said
 	voices   []voice   // by reporter
 }
 
-// A voice is one reporter's word. The counts were true at the time at; they
-// halve with every half-life.
+// A voice is one reporter's word. Its weight was true at the time at; it halves
+// with every half-life.
 type voice struct {
 	reporter  uint64 // hash of the key's name
 	day       uint32 // of the latest report that counted, in days since 1970
@@ -30,6 +33,7 @@ type voice struct {
 
 const (
 	maxVoices = 64   // an entry's; what more reporters say changes nothing
+	loudest   = 1.0  // a voice weighs no more, however often its reporter says it
 	heard     = 0.25 // a voice below is not counted among the reporters: two half-lives after its only report
 	forgotten = 0.1  // an entry whose voices together say less vanishes
 )
@@ -44,8 +48,8 @@ const (
 	delist     // an operator's
 )
 
-// say adds a report. It tells whether that changed anything: a reporter's
-// second report of a day is not counted, unless it says the opposite.
+// say adds a report: it makes the reporter's voice fresh. It tells whether that
+// changed anything: a second report of a day does not, unless it says the opposite.
 func (e *entry) say(w word, reporter uint64, now time.Time, half time.Duration) bool {
 	i := -1
 	for k := range e.voices {
@@ -74,12 +78,12 @@ func (e *entry) say(w word, reporter uint64, now time.Time, half time.Duration) 
 		if v.day == day && v.spam > 0 {
 			return false
 		}
-		v.spam, v.ham = v.spam+1, 0
+		v.spam, v.ham = loudest, 0
 	case sayHam:
 		if v.day == day && v.ham > 0 {
 			return false
 		}
-		v.spam, v.ham = 0, v.ham+1
+		v.spam, v.ham = 0, loudest
 	case sayNothing:
 		if v.spam == 0 && v.ham == 0 {
 			return false
@@ -160,8 +164,8 @@ var errEntry = errors.New("an entry of the store is damaged")
 const voiceBytes = 8 + 4 + 4 + 4 + 8
 
 func (e *entry) encode() []byte {
-	b := make([]byte, 0, 64+fuzzyBytes+len(e.voices)*voiceBytes)
-	b = append(b, 1) // version
+	b := make([]byte, 0, 80+fuzzyBytes+len(e.voices)*voiceBytes)
+	b = append(b, 2) // version
 	for _, t := range []time.Time{e.created, e.touched, e.delisted} {
 		b = binary.BigEndian.AppendUint64(b, uint64(seconds(t)))
 	}
@@ -171,6 +175,8 @@ func (e *entry) encode() []byte {
 	} else {
 		b = append(b, 0)
 	}
+	b = binary.BigEndian.AppendUint64(b, e.owner)
+	b = binary.BigEndian.AppendUint64(b, e.rank)
 	for _, v := range e.voices {
 		b = binary.BigEndian.AppendUint64(b, v.reporter)
 		b = binary.BigEndian.AppendUint32(b, v.day)
@@ -197,7 +203,7 @@ func moment(b []byte) time.Time {
 }
 
 func decodeEntry(kind Kind, b []byte) (*entry, error) {
-	if len(b) < 26 || b[0] != 1 || b[25] > 1 || (b[25] == 1) != (kind == Fuzzy) {
+	if len(b) < 26 || b[0] != 2 || b[25] > 1 || (b[25] == 1) != (kind == Fuzzy) {
 		return nil, errEntry
 	}
 	e := &entry{kind: kind, created: moment(b[1:]), touched: moment(b[9:]), delisted: moment(b[17:])}
@@ -209,6 +215,11 @@ func decodeEntry(kind Kind, b []byte) (*entry, error) {
 		e.bands = readBands(b)
 		b = b[fuzzyBytes:]
 	}
+	if len(b) < 16 {
+		return nil, errEntry
+	}
+	e.owner, e.rank = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	b = b[16:]
 	if len(b)%voiceBytes != 0 || len(b) > maxVoices*voiceBytes {
 		return nil, errEntry
 	}

@@ -21,31 +21,36 @@ import (
 // host or a piece of the path that is a number or looks like a token becomes *.
 // The shape of all links together has no registered domains (they are thrown
 // away daily), only their public suffixes.
+//
+// Links that good mail has as well are not taken: below domains that many share,
+// and those that let readers leave, complain or be counted; a spam that imitates
+// somebody's mail has that mail's footer.
 
 const (
 	maxPieces   = 12  // of a path, keys of a query
 	maxLinks    = 500 // of a message that are looked at
 	maxShapes   = 64  // different shapes among them
-	minLiteral  = 4   // letters that must be left of a path to be telling
+	minLiteral  = 4   // letters that must be left of a path to be telling, in words that few sites have
 	minTogether = 12  // in all links together
 )
 
 type shape struct {
 	host    hostShape
 	rest    string
-	literal int // letters of path and query that were left
+	literal int // letters of path and query that were left, but for what many sites have
+	// furniture is a link that stands in mail of every kind.
+	furniture bool
 }
 
 // A hostShape is a host by itself and among all.
 type hostShape struct {
-	domain           string // registered
 	single, together string
+	shared           bool // by so many that its shapes say nothing of who sends
 }
 
 // links are at most most fingerprints: of the links together, then of single
 // ones.
 func links(m *message.Message, most int) (list []Print) {
-	own := recipientDomains(m)
 	hosts := map[string]hostShape{}
 	var shapes []shape
 	all := m.Links()
@@ -58,10 +63,13 @@ func links(m *message.Message, most int) (list []Print) {
 			h = shapeOfHost(l.Host)
 			hosts[l.Host] = h
 		}
-		if own[h.domain] {
+		if h.shared {
 			continue
 		}
 		s := shapeOf(l, h)
+		if s.furniture {
+			continue
+		}
 		if !slices.Contains(shapes, s) {
 			if shapes = append(shapes, s); len(shapes) == maxShapes {
 				break
@@ -93,25 +101,23 @@ func linkPrint(kind Kind, of string) Print {
 	return Print{Kind: kind, ID: ID(sum[:16]), Of: of}
 }
 
-// recipientDomains are the registered domains of the recipients: links into
-// their own network are nobody's business.
-func recipientDomains(m *message.Message) map[string]bool {
-	own := map[string]bool{}
-	list := m.Header().Addresses("To")
-	for _, a := range list[:min(len(list), 20)] {
-		if d := a.Domain(); d != "" {
-			own[registered(d)] = true
-		}
-	}
-	return own
-}
-
 func registered(host string) string {
 	d, err := publicsuffix.EffectiveTLDPlusOne(host)
 	if err != nil {
 		return host
 	}
 	return d
+}
+
+// piece writes a piece of the path or a key and counts what it says.
+func (s *shape) piece(b *strings.Builder, piece string) {
+	pieceShape(b, piece, func(word string) {
+		if furnitureWords[word] {
+			s.furniture = true
+		} else if !commonWords[word] {
+			s.literal += len(word)
+		}
+	})
 }
 
 func shapeOf(l message.Link, h hostShape) (s shape) {
@@ -129,7 +135,7 @@ func shapeOf(l message.Link, h hostShape) (s shape) {
 			break
 		}
 		b.WriteByte('/')
-		s.literal += pieceShape(&b, piece)
+		s.piece(&b, piece)
 	}
 	if query != "" {
 		keys := strings.Split(query, "&")
@@ -143,7 +149,7 @@ func shapeOf(l message.Link, h hostShape) (s shape) {
 			if !valued && len(key) > 8 {
 				key = "*" // a token without a key
 			}
-			s.literal += pieceShape(&b, key)
+			s.piece(&b, key)
 		}
 	}
 	s.host, s.rest = h, b.String()
@@ -153,26 +159,27 @@ func shapeOf(l message.Link, h hostShape) (s shape) {
 // shapeOfHost leaves at most four labels below the registered domain.
 func shapeOfHost(host string) (h hostShape) {
 	if _, err := netip.ParseAddr(host); err == nil {
-		return hostShape{domain: host, single: host, together: "address"}
+		return hostShape{single: host, together: "address"}
 	}
-	h.domain = registered(host)
+	domain := registered(host)
+	h.shared = sharedDomains[domain]
 	var labels strings.Builder
-	if sub := strings.TrimSuffix(strings.TrimSuffix(host, h.domain), "."); sub != "" && sub != "www" {
+	if sub := strings.TrimSuffix(strings.TrimSuffix(host, domain), "."); sub != "" && sub != "www" {
 		all := strings.Split(sub, ".")
 		for _, label := range all[max(0, len(all)-4):] {
-			pieceShape(&labels, label)
+			pieceShape(&labels, label, func(string) {})
 			labels.WriteByte('.')
 		}
 	}
 	suffix, _ := publicsuffix.PublicSuffix(host)
-	h.single = labels.String() + h.domain
+	h.single = labels.String() + domain
 	h.together = labels.String() + "<" + suffix + ">"
 	return h
 }
 
 // pieceShape writes a piece of a path or host: words as they are, tokens as *.
-// It returns the letters that it left.
-func pieceShape(b *strings.Builder, piece string) (left int) {
+// It calls left for every word that it leaves, in lower case.
+func pieceShape(b *strings.Builder, piece string, left func(word string)) {
 	for piece != "" {
 		n := 0
 		for n < len(piece) && alphanumeric(piece[n]) {
@@ -188,12 +195,12 @@ func pieceShape(b *strings.Builder, piece string) (left int) {
 		if word := piece[:n]; token(word) {
 			b.WriteByte('*')
 		} else {
-			b.WriteString(strings.ToLower(word))
-			left += n
+			word = strings.ToLower(word)
+			b.WriteString(word)
+			left(word)
 		}
 		piece = piece[n:]
 	}
-	return left
 }
 
 func alphanumeric(c byte) bool {

@@ -19,13 +19,14 @@ const (
 	Text       Kind = "text"       // exactly this text
 	Fuzzy      Kind = "fuzzy"      // a text like this
 	Attachment Kind = "attachment" // exactly this file
+	Picture    Kind = "picture"    // exactly this picture
 	Links      Kind = "links"      // the shapes of all links together
 	Link       Kind = "link"       // the shape of one link
 )
 
 // kindLabels stand in names, with the version of the digest: another way to
 // take it is another label.
-var kindLabels = map[Kind]string{Text: "t1", Fuzzy: "f1", Attachment: "a1", Links: "m1", Link: "l1"}
+var kindLabels = map[Kind]string{Text: "t1", Fuzzy: "f1", Attachment: "a1", Picture: "p1", Links: "m1", Link: "l1"}
 
 const (
 	bandCount   = 40 // bands of a fuzzy digest
@@ -39,6 +40,9 @@ const (
 	// minAttachment is the least size of a file that has a fingerprint, in
 	// bytes: pixels that count readers and empty files are everybody's.
 	minAttachment = 512
+	// minPicture is that of a picture: what is smaller is a logo, a button or
+	// somebody's face.
+	minPicture = 20 << 10
 )
 
 // An ID is an exact digest: SHA-256, cut.
@@ -87,30 +91,35 @@ func Of(m *message.Message) (list []Print) {
 	return append(list, links(m, maxPrints-len(list))...)
 }
 
-// attachments are the fingerprints of the two largest files, those that show
-// a picture last.
+// attachments are the fingerprints of the two largest files, pictures last.
+// Pictures that the text shows are no files: good mail has logos, and whoever
+// imitates it has the same; nor are small ones.
 func attachments(m *message.Message) (list []Print) {
 	var files []message.Attachment
 	for _, a := range m.Attachments() {
-		if a.Size >= minAttachment && len(a.Part.Children) == 0 && !slices.ContainsFunc(files, func(b message.Attachment) bool { return a.Part == b.Part }) {
-			files = append(files, a)
+		if a.Size < minAttachment || len(a.Part.Children) != 0 || slices.ContainsFunc(files, func(b message.Attachment) bool { return a.Part == b.Part }) {
+			continue
 		}
-	}
-	picture := func(a message.Attachment) int {
-		if strings.HasPrefix(a.Declared, "image/") {
-			return 1
+		if picture(a) && (a.Size < minPicture || a.Part.Disposition == "inline" || a.Part.Header.Has("Content-ID")) {
+			continue
 		}
-		return 0
+		files = append(files, a)
 	}
 	slices.SortStableFunc(files, func(a, b message.Attachment) int {
-		if p := picture(a) - picture(b); p != 0 {
-			return p
+		if picture(a) != picture(b) {
+			if picture(a) {
+				return 1
+			}
+			return -1
 		}
 		return b.Size - a.Size
 	})
 	for _, f := range files {
 		sum := sha256.Sum256(f.Part.Decoded())
 		p := Print{Kind: Attachment, ID: ID(sum[:16]), Of: f.Name}
+		if picture(f) {
+			p.Kind = Picture
+		}
 		if !slices.ContainsFunc(list, func(q Print) bool { return q.ID == p.ID }) {
 			list = append(list, p)
 		}
@@ -119,6 +128,16 @@ func attachments(m *message.Message) (list []Print) {
 		}
 	}
 	return list
+}
+
+// picture tells whether a file shows a picture and can do nothing else, by its
+// bytes: what calls itself one and is none is a file.
+func picture(a message.Attachment) bool {
+	kind := a.Detected
+	if kind == "" {
+		kind = a.Declared
+	}
+	return strings.HasPrefix(kind, "image/") && kind != "image/svg+xml"
 }
 
 // digits is base32 with the extended hex alphabet (RFC 4648 section 7) in lower

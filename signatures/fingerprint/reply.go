@@ -129,8 +129,6 @@ func (s *Server) query(r *dns.Msg) *dns.Msg {
 			soa := s.soa()
 			soa.Hdr = header(dns.TypeSOA, s.c.AnswerTTL)
 			m.Answer = append(m.Answer, soa)
-		case dns.TypeNS:
-			m.Answer = append(m.Answer, &dns.NS{Hdr: header(dns.TypeNS, s.c.AnswerTTL), Ns: "ns." + s.zone})
 		}
 	case label == testLabels[0] || label == testLabels[1]:
 		listed(testAnswer, fmt.Sprintf("a test: fingerprints of %s are answered; %d reporters list", strings.TrimSuffix(s.zone, "."), s.c.Reporters))

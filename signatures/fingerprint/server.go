@@ -30,7 +30,8 @@ type ServerConfig struct {
 	TTL        time.Duration // an entry that nobody reported for so long vanishes: 60 days
 	AnswerTTL  time.Duration // of what is listed: 5 minutes
 	AbsentTTL  time.Duration // of what is not: 1 minute
-	MaxEntries int           // 500,000; a fuzzy one takes about 1 KiB
+	MaxEntries int           // 500,000; a fuzzy one takes about 1 KiB; when there are as many, the reporter with the most unconfirmed ones loses his oldest
+	Share      int           // entries of one reporter that nobody confirmed, and all his fuzzy ones: a quarter of MaxEntries
 	Rate       int           // fingerprints that one reporter may report in an hour: 10,000
 	SpareDisk  int64         // bytes that stay free: 256 MiB
 	Workers    int           // UDP requests at work at a time: 4 for each processor
@@ -65,6 +66,9 @@ type Server struct {
 	mu     sync.Mutex
 	open   map[net.Conn]netip.Prefix // TCP sessions and whose they are
 	ending bool
+	// when the log was told of refused reports, and how many there were by then
+	toldOf    time.Time
+	toldTotal uint64
 }
 
 // NewServer opens the store and the sockets; Run answers.
@@ -82,6 +86,9 @@ func NewServer(c ServerConfig) (_ *Server, err error) {
 		if *to <= 0 {
 			*to = value
 		}
+	}
+	if c.Share <= 0 {
+		c.Share = max(1, c.MaxEntries/4)
 	}
 	if c.SpareDisk <= 0 {
 		c.SpareDisk = 256 << 20
@@ -104,7 +111,7 @@ func NewServer(c ServerConfig) (_ *Server, err error) {
 	if s.store, err = openStore(c.Dir, c.Log); err != nil {
 		return nil, err
 	}
-	s.store.half, s.store.ttl, s.store.least, s.store.most, s.store.spare = c.HalfLife, c.TTL, c.Reporters, c.MaxEntries, uint64(c.SpareDisk)
+	s.store.half, s.store.ttl, s.store.least, s.store.most, s.store.share, s.store.spare = c.HalfLife, c.TTL, c.Reporters, c.MaxEntries, c.Share, uint64(c.SpareDisk)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(fmt.Errorf("listening on %s: %w", c.Listen, err), s.Close())
 	}

@@ -15,18 +15,21 @@ import (
 //
 //	e<kind, 1><id, 16>         an entry of an exact kind
 //	ef<sequence, 8>            an entry of the fuzzy kind
-//	b<band, 1><value, 4>       the fuzzy entries that have this band: sequences, the newest last
+//	b<band, 1><value, 4>       the fuzzy entries that have this band: owners and sequences, the oldest first
+//	o<owner, 8><rank, 8>       the entries of a reporter that nobody confirmed: keys, the longest not reported first
 //	m<MAC, 16>                 a report that was taken, till it is too old to be taken: seconds
 //
-// There is one writer at a time; readers see whole transactions.
+// There is one writer at a time; readers see whole transactions. Who runs out
+// of room loses what he said himself: one reporter's reports never make room by
+// what others reported, unless those have more unconfirmed entries than he.
 const (
 	entryPrefix = 'e'
 	bandPrefix  = 'b'
+	ownerPrefix = 'o'
 	macPrefix   = 'm'
-	maxPosting  = 64 // entries of a band: one that more have tells nothing, and the oldest lose it
 )
 
-var kindBytes = map[Kind]byte{Text: 't', Fuzzy: 'f', Attachment: 'a', Links: 'm', Link: 'l'}
+var kindBytes = map[Kind]byte{Text: 't', Fuzzy: 'f', Attachment: 'a', Picture: 'p', Links: 'm', Link: 'l'}
 
 func kindOf(b byte) Kind {
 	for k, v := range kindBytes {
@@ -45,29 +48,40 @@ var (
 
 // A store keeps entries on disk.
 type store struct {
-	db     *badger.DB
-	dir    string
-	half   time.Duration
-	ttl    time.Duration
-	least  int
-	most   int    // entries
-	spare  uint64 // bytes of disk that stay free
-	mu     sync.Mutex
-	next   uint64 // sequence of the next fuzzy entry; under mu
-	stored int    // entries; under mu
+	db    *badger.DB
+	dir   string
+	half  time.Duration
+	ttl   time.Duration
+	least int
+	most  int    // entries
+	share int    // entries of one reporter that nobody confirmed
+	spare uint64 // bytes of disk that stay free
+
+	mu     sync.Mutex        // of the writer
+	next   uint64            // sequence of the next fuzzy entry, and the next rank
+	stored int               // entries
+	lone   map[uint64]int    // entries that nobody confirmed, by owner
+	low    map[uint64]uint64 // no entry of an owner has a lower rank; what was dropped need not be read again
 }
 
-// count finds how many entries there are, and the next sequence.
+// count finds how many entries there are, whose, and the next sequence.
 func (s *store) count() error {
+	s.next, s.lone, s.low = 1, map[uint64]int{}, map[uint64]uint64{}
 	return s.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, []byte{entryPrefix}
+		o.PrefetchValues = false
 		it := txn.NewIterator(o)
 		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
+		for it.Seek([]byte{entryPrefix}); it.ValidForPrefix([]byte{entryPrefix}); it.Next() {
 			s.stored++
 			if k := it.Item().Key(); len(k) == 10 && k[1] == kindBytes[Fuzzy] {
 				s.next = max(s.next, binary.BigEndian.Uint64(k[2:])+1)
+			}
+		}
+		for it.Seek([]byte{ownerPrefix}); it.ValidForPrefix([]byte{ownerPrefix}); it.Next() {
+			if k := it.Item().Key(); len(k) == 17 {
+				s.lone[binary.BigEndian.Uint64(k[1:])]++
+				s.next = max(s.next, binary.BigEndian.Uint64(k[9:])+1)
 			}
 		}
 		return nil
@@ -82,6 +96,10 @@ func fuzzyKey(sequence uint64) []byte {
 
 func bandKey(i int, value uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{bandPrefix, byte(i)}, value)
+}
+
+func ownerKey(owner, rank uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{ownerPrefix}, owner), rank)
 }
 
 // get reads a value; nil if there is none.
@@ -102,8 +120,10 @@ type answer struct {
 	common       int // bands, of a fuzzy one
 }
 
-// ask looks a fingerprint up. Of several fuzzy entries the one with the most
-// bands in common speaks, among those that say anything.
+// ask looks a fingerprint up. Of a fuzzy one each reporter's voice is what he
+// said of the text that is nearest to it, if that shares MinBands with it, and
+// an operator's word holds for all texts that do. Common is how many bands those
+// reporters' texts share who are needed for a listing.
 func (s *store) ask(p Print, now time.Time) (best answer, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
 		if p.Kind != Fuzzy {
@@ -117,226 +137,102 @@ func (s *store) ask(p Print, now time.Time) (best answer, err error) {
 			}
 			return err
 		}
-		near, err := s.near(txn, p.Bands)
+		near, err := s.near(newBatch(txn), p.Bands, nil)
+		if err != nil {
+			return err
+		}
+		all := &entry{kind: Fuzzy}
+		var commons [3][]int // of the voices, by class
+		slices.SortStableFunc(near, func(a, b candidate) int { return b.common - a.common })
+		heardOf := map[uint64]bool{}
 		for _, c := range near {
-			b, gone := get(txn, fuzzyKey(c.sequence))
-			if gone != nil {
-				return gone
+			if now.Before(c.entry.delisted) {
+				return nil
 			}
-			if b == nil {
+			if heardOf[c.owner] || len(c.entry.voices) == 0 {
 				continue
 			}
-			e, damaged := decodeEntry(Fuzzy, b)
-			if damaged != nil {
-				return damaged
+			v := c.entry.voices[0].faded(now, s.half)
+			class := classSpam
+			if v.ham > v.spam {
+				class = classHam
 			}
-			// The band's list is a hint, the entry is the truth.
-			common := e.bands.Common(p.Bands)
-			if class, level := e.verdict(now, s.half, s.least); class != 0 && common >= MinBands && common > best.common {
-				best = answer{class, level, common}
+			if max(v.spam, v.ham) < heard {
+				continue
 			}
+			heardOf[c.owner] = true
+			all.voices = append(all.voices, v)
+			commons[class] = append(commons[class], c.common)
 		}
-		return err
+		if best.class, best.level = all.verdict(now, s.half, s.least); best.class != 0 {
+			best.common = commons[best.class][s.least-1]
+		}
+		return nil
 	})
 	return best, err
 }
 
 // A candidate is a fuzzy entry that shares bands with what is looked for.
 type candidate struct {
-	sequence uint64
-	common   int
+	posting
+	common int
+	entry  *entry
 }
 
-const maxCandidates = 16
+// perOwner bounds the entries of one reporter that are read for a question, and
+// so does all reporters' number: a list has 64 postings, and only who is in
+// MinBands lists is read.
+const perOwner = 4
 
-// near lists the fuzzy entries that share MinBands bands, the nearest first.
-func (s *store) near(txn *badger.Txn, bands Bands) ([]candidate, error) {
-	counts := map[uint64]int{}
+// near reads the fuzzy entries that share MinBands bands, the newest first; of
+// one owner, if any is given.
+func (s *store) near(b *batch, bands Bands, owner *uint64) (list []candidate, err error) {
+	counts := map[posting]int{}
 	for i, v := range bands {
-		list, err := get(txn, bandKey(i, v))
+		postings, err := b.postings(bandKey(i, v))
 		if err != nil {
 			return nil, err
 		}
-		for ; len(list) >= 8; list = list[8:] {
-			counts[binary.BigEndian.Uint64(list)]++
+		for _, p := range postings {
+			if owner == nil || p.owner == *owner {
+				counts[p]++
+			}
 		}
 	}
-	var near []candidate
-	for sequence, n := range counts {
+	for p, n := range counts {
 		if n >= MinBands {
-			near = append(near, candidate{sequence, n})
+			list = append(list, candidate{posting: p, common: n})
 		}
 	}
-	slices.SortFunc(near, func(a, b candidate) int {
+	// The band's list is a hint, the entry is the truth.
+	slices.SortFunc(list, func(a, b candidate) int {
 		if a.common != b.common {
 			return b.common - a.common
 		}
-		if a.sequence < b.sequence {
+		if a.sequence > b.sequence {
 			return -1
 		}
 		return 1
 	})
-	return near[:min(len(near), maxCandidates)], nil
-}
-
-// A report is one thing said of one fingerprint.
-type report struct {
-	print Print
-	word  word
-}
-
-// tell writes the reports of one message in one transaction: all or none. mac
-// is its signature, which is not taken twice before until. It returns how many
-// reports changed anything.
-func (s *store) tell(reports []report, reporter uint64, mac []byte, until, now time.Time) (changed int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if free, err := freeBytes(s.dir); err == nil && free < s.spare {
-		return 0, errFull
-	}
-	next, stored := s.next, s.stored
-	err = s.db.Update(func(txn *badger.Txn) error {
-		key := append([]byte{macPrefix}, mac[:min(16, len(mac))]...)
-		if b, err := get(txn, key); err != nil || b != nil {
-			return errors.Join(err, errReplayed)
+	read := map[uint64]int{}
+	kept := list[:0]
+	for _, c := range list {
+		if read[c.owner]++; read[c.owner] > perOwner && (c.owner != 0 || read[0] > maxOperators) {
+			continue
 		}
-		if err := txn.Set(key, binary.BigEndian.AppendUint64(nil, uint64(until.Unix()))); err != nil {
-			return err
-		}
-		for _, r := range reports {
-			did, err := s.tellOne(txn, r, reporter, now)
-			if err != nil {
-				return err
-			}
-			if did {
-				changed++
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		s.next, s.stored = next, stored
-		return 0, err
-	}
-	return changed, nil
-}
-
-// delistFor is how long an operator's word holds.
-const delistFor = 30 * 24 * time.Hour
-
-func (s *store) tellOne(txn *badger.Txn, r report, reporter uint64, now time.Time) (changed bool, err error) {
-	key := exactKey(r.print)
-	found := []byte(nil)
-	fresh := false
-	if r.print.Kind == Fuzzy {
-		near, err := s.near(txn, r.print.Bands)
+		value, err := get(b.txn, fuzzyKey(c.sequence))
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		// An operator means all that answer to this fingerprint.
-		if r.word == delist && len(near) > 0 {
-			for _, c := range near {
-				if err := s.delistOne(txn, fuzzyKey(c.sequence), Fuzzy, now); err != nil {
-					return false, err
-				}
-			}
-			return true, nil
+		e, damaged := decodeEntry(Fuzzy, value)
+		if damaged != nil || e.owner != c.owner { // gone, or for the next sweep
+			continue
 		}
-		key, fresh = fuzzyKey(s.next), true
-		if len(near) > 0 {
-			key, fresh = fuzzyKey(near[0].sequence), false
+		if c.common, c.entry = e.bands.Common(bands), e; c.common >= MinBands {
+			kept = append(kept, c)
 		}
 	}
-	if !fresh {
-		if found, err = get(txn, key); err != nil {
-			return false, err
-		}
-	}
-	if found != nil && r.word == delist {
-		return true, s.delistOne(txn, key, r.print.Kind, now)
-	}
-	e := &entry{kind: r.print.Kind, bands: r.print.Bands, created: now}
-	if found != nil {
-		if e, err = decodeEntry(r.print.Kind, found); err != nil {
-			return false, err
-		}
-	}
-	if r.word == delist { // what nobody reported yet is not listed when they do
-		e.delisted, e.touched = now.Add(delistFor), now
-	} else if !e.say(r.word, reporter, now, s.half) {
-		return false, nil
-	}
-	if found == nil {
-		if s.stored >= s.most {
-			return false, errFull
-		}
-		s.stored++
-		if r.print.Kind == Fuzzy {
-			if err := s.index(txn, s.next, e.bands); err != nil {
-				return false, err
-			}
-			s.next++
-		}
-	}
-	return true, txn.Set(key, e.encode())
-}
-
-func (s *store) delistOne(txn *badger.Txn, key []byte, kind Kind, now time.Time) error {
-	b, err := get(txn, key)
-	if b == nil || err != nil {
-		return err
-	}
-	e, err := decodeEntry(kind, b)
-	if err != nil {
-		return err
-	}
-	e.voices, e.delisted, e.touched = nil, now.Add(delistFor), now
-	return txn.Set(key, e.encode())
-}
-
-// index adds an entry to its bands' lists.
-func (s *store) index(txn *badger.Txn, sequence uint64, bands Bands) error {
-	for i, v := range bands {
-		key := bandKey(i, v)
-		list, err := get(txn, key)
-		if err != nil {
-			return err
-		}
-		list = binary.BigEndian.AppendUint64(list, sequence)
-		if over := len(list) - 8*maxPosting; over > 0 {
-			list = list[over:]
-		}
-		if err := txn.Set(key, list); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// unindex takes an entry off its bands' lists.
-func (s *store) unindex(txn *badger.Txn, sequence uint64, bands Bands) error {
-	for i, v := range bands {
-		key := bandKey(i, v)
-		list, err := get(txn, key)
-		if err != nil {
-			return err
-		}
-		kept := list[:0]
-		for ; len(list) >= 8; list = list[8:] {
-			if binary.BigEndian.Uint64(list) != sequence {
-				kept = append(kept, list[:8]...)
-			}
-		}
-		if len(kept) == 0 {
-			err = txn.Delete(key)
-		} else {
-			err = txn.Set(key, kept)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return kept, nil
 }
 
 // entries is how many there are.
@@ -346,9 +242,10 @@ func (s *store) entries() int {
 	return s.stored
 }
 
-// reporterID stands for a key's name in entries.
+// reporterID stands for a key's name in entries. It is never 0, which stands
+// for operators.
 func reporterID(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return h.Sum64()
+	return max(1, h.Sum64())
 }

@@ -2,17 +2,20 @@ package fingerprint
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 )
 
-// sweep drops what is over: one walk over everything, a few hundred removals a
-// transaction, so that reports are not held up.
+// sweep drops what is over: one walk over everything, a few removals a
+// transaction, so that reports are not held up. It goes on behind what fails, and
+// returns the first error.
 func (s *store) sweep(now time.Time) (dropped int, err error) {
-	const batch = 200
+	const some = 200
 	var from []byte
+	var failed error
 	for done := false; !done; {
 		var keys [][]byte
 		err := s.db.View(func(txn *badger.Txn) error {
@@ -20,7 +23,7 @@ func (s *store) sweep(now time.Time) (dropped int, err error) {
 			defer it.Close()
 			for it.Seek(from); it.Valid(); it.Next() {
 				k := it.Item().KeyCopy(nil)
-				if len(keys) == batch {
+				if len(keys) == some {
 					from = k
 					return nil
 				}
@@ -39,11 +42,12 @@ func (s *store) sweep(now time.Time) (dropped int, err error) {
 			return dropped, fmt.Errorf("sweeping: %w", err)
 		}
 		n, err := s.drop(keys, now)
-		if dropped += n; err != nil {
-			return dropped, fmt.Errorf("sweeping: %w", err)
+		dropped += n
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("sweeping: %w", err)
 		}
 	}
-	return dropped, nil
+	return dropped, failed
 }
 
 // isOver tells whether a record is to go. One that cannot be read goes too.
@@ -58,39 +62,53 @@ func (s *store) isOver(k, v []byte, now time.Time) bool {
 	return false
 }
 
+// drop removes records, in as many transactions as their size takes. One that
+// fails does not keep the others.
 func (s *store) drop(keys [][]byte, now time.Time) (dropped int, err error) {
-	if len(keys) == 0 {
-		return 0, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.db.Update(func(txn *badger.Txn) error {
-		dropped = 0
-		for _, k := range keys {
-			v, err := get(txn, k)
-			if err != nil {
-				return err
-			}
-			if v == nil || !s.isOver(k, v, now) {
-				continue // somebody has reported it again
-			}
-			if k[0] == entryPrefix {
-				if e, err := decodeEntry(kindOf(k[1]), v); err == nil && e.kind == Fuzzy && len(k) == 10 {
-					if err := s.unindex(txn, binary.BigEndian.Uint64(k[2:]), e.bands); err != nil {
+	var failed error
+	for len(keys) > 0 {
+		done, gone := 0, 0
+		s.mu.Lock()
+		err := s.write(func(b *batch) error {
+			done, gone = 0, 0
+			for _, k := range keys {
+				if b.bytes > maxBatch {
+					break
+				}
+				done++
+				v, err := get(b.txn, k)
+				if err != nil {
+					return err
+				}
+				if v == nil || !s.isOver(k, v, now) {
+					continue // somebody has reported it again
+				}
+				if k[0] != entryPrefix {
+					if err := b.delete(k); err != nil {
 						return err
 					}
+					continue
 				}
-				dropped++
+				gone++
+				e, damaged := decodeEntry(kindOf(k[1]), v)
+				if damaged != nil || e.kind == Fuzzy && len(k) != 10 {
+					b.stored--
+					err = b.delete(k)
+				} else {
+					err = s.remove(b, k, e)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			if err := txn.Delete(k); err != nil {
-				return err
-			}
+			return nil
+		})
+		s.mu.Unlock()
+		if err != nil {
+			failed, gone, done = errors.Join(failed, err), 0, max(done, 1)
 		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
+		dropped += gone
+		keys = keys[done:]
 	}
-	s.stored -= dropped
-	return dropped, nil
+	return dropped, failed
 }

@@ -17,9 +17,11 @@ import (
 //  1. the visible text with its disguises taken off (message.Skeleton), without
 //     the subject;
 //  2. words that are addresses of pages or mailboxes go, and words with a digit;
-//  3. names by which the header calls sender and recipients go;
-//  4. of the rest the letters stay, joined without spaces;
-//  5. of two alternatives, plain text and HTML, the HTML counts: readers are
+//  3. names by which the header calls the recipients go, a few;
+//  4. sentences of footers and disclaimers go, and signatures: good mail has the
+//     same ones as spam;
+//  5. of the rest the letters stay, joined without spaces;
+//  6. of two alternatives, plain text and HTML, the HTML counts: readers are
 //     shown that, and the other is where noise is put.
 //
 // So numbers, addresses, the salutation, case, punctuation, the splitting of
@@ -38,20 +40,32 @@ const (
 	minFuzzy = 150
 )
 
-// letters is the stream of a message, and its weight.
+// letters is the stream of a message, and its weight. A message of mail systems
+// has none: see bounce.
 func letters(m *message.Message) (stream []rune, weight int) {
+	if bounce(m) {
+		return nil, 0
+	}
 	text := m.Skeleton()
 	if _, body, ok := strings.Cut(text, "\n"); ok {
 		text = body
 	}
+	reduced := func(text string) ([]rune, int) { return reduce(substance(text), nil) }
 	names := headerNames(m)
-	stream, weight = reduce(text, names)
+	if len(names) > 0 {
+		seldom(names, text)
+		reduced = func(text string) ([]rune, int) { return reduce(substance(text), names) }
+	}
+	stream, weight = reduced(text)
 	// The alternative stands in front.
 	if plain := alternative(m); plain != nil {
-		unseen, less := reduce(message.Fold(plain.Text()), names)
+		unseen, less := reduced(message.Fold(plain.Text()))
 		if weight-less >= minExact && len(unseen) < len(stream) && slices.Equal(unseen, stream[:len(unseen)]) {
-			return stream[len(unseen):], weight - less
+			stream, weight = stream[len(unseen):], weight-less
 		}
+	}
+	if signed, less := reduced(message.Fold(signature(m))); less > 0 && less <= maxSignature && less < weight && slices.Equal(signed, stream[len(stream)-len(signed):]) {
+		stream, weight = stream[:len(stream)-len(signed)], weight-less
 	}
 	return stream, weight
 }
@@ -98,22 +112,57 @@ func telling(stream []rune) bool {
 	return weight >= minFuzzy
 }
 
-// headerNames are the words of names and local parts in the header: they are
-// what a mass mailer changes from copy to copy.
+const (
+	maxNames = 6 // words of names that are looked for in a text
+	maxTimes = 3 // how often one of them may stand there
+)
+
+// headerNames are the words of the recipients' names and local parts, the first
+// few: they are what a mass mailer changes from copy to copy. Names that a reader
+// is not shown as his own do not count: the text could be hidden in them.
 func headerNames(m *message.Message) map[string]bool {
 	names := map[string]bool{}
-	for _, field := range []string{"To", "Cc", "From", "Reply-To", "Delivered-To"} {
-		list := m.Header().Addresses(field)
-		for _, a := range list[:min(len(list), 20)] {
-			local, _, _ := strings.Cut(a.Address, "@")
-			for _, w := range strings.FieldsFunc(message.Fold(a.Name+" "+local), func(r rune) bool { return !letter(r) }) {
-				if utf8.RuneCountInString(w) >= 3 && len(names) < 200 {
-					names[w] = true
-				}
+	list := m.Header().Addresses("To")
+	for _, a := range list[:min(len(list), 2)] {
+		local, _, _ := strings.Cut(a.Address, "@")
+		for _, w := range strings.FieldsFunc(message.Fold(a.Name+" "+local), func(r rune) bool { return !letter(r) }) {
+			if utf8.RuneCountInString(w) >= 3 && len(names) < maxNames {
+				names[w] = true
 			}
 		}
 	}
 	return names
+}
+
+// seldom leaves of names those that do not stand in the text more often than
+// names do.
+func seldom(names map[string]bool, text string) {
+	times := map[string]int{}
+	start := -1
+	count := func(word string) {
+		if names[word] {
+			times[word]++
+		}
+	}
+	for i, r := range text {
+		if letter(r) == (start >= 0) {
+			continue
+		}
+		if start < 0 {
+			start = i
+			continue
+		}
+		count(text[start:i])
+		start = -1
+	}
+	if start >= 0 {
+		count(text[start:])
+	}
+	for w, n := range times {
+		if n > maxTimes {
+			delete(names, w)
+		}
+	}
 }
 
 // reduce makes the stream of a text in lower case.

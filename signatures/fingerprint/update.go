@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"time"
@@ -24,9 +25,9 @@ func (s *Server) update(r *dns.Msg, packed []byte) []byte {
 	m := new(dns.Msg)
 	m.SetReply(r)
 	m.Question = nil
+	now := s.c.Now()
 	fail := func(rcode int, why string) []byte {
-		s.refused.Add(1)
-		s.c.Log.Info("fingerprints: a report is refused", "rcode", dns.RcodeToString[rcode], "why", why)
+		s.refuse(now, "", rcode, why)
 		m.Rcode = rcode
 		return s.pack(m, r, false)
 	}
@@ -39,7 +40,6 @@ func (s *Server) update(r *dns.Msg, packed []byte) []byte {
 			return fail(dns.RcodeFormatError, "signed twice")
 		}
 	}
-	now := s.c.Now()
 	key, known := s.keys[dns.CanonicalName(t.Hdr.Name)]
 	if !known || dns.CanonicalName(t.Algorithm) != dns.HmacSHA256 {
 		return s.unsigned(m, t, dns.RcodeBadKey)
@@ -71,20 +71,26 @@ func (s *Server) update(r *dns.Msg, packed []byte) []byte {
 		}
 		reports = append(reports, one)
 	}
-	s.mu.Lock()
-	allowed := s.rate[dns.CanonicalName(key.Name)].take(len(reports), s.c.Rate, now)
-	s.mu.Unlock()
-	if !allowed {
-		s.c.Log.Warn("fingerprints: too many reports", "reporter", key.Name)
-		return done(dns.RcodeRefused)
-	}
 	mac, err := signatureOf(t)
 	if err != nil {
 		return done(dns.RcodeFormatError)
 	}
+	// Who sends a captured report again must not use up its reporter's allowance.
+	if was, err := s.store.taken(mac); err == nil && was {
+		return s.signed(m, key, t.MAC, now, dns.RcodeNotAuth, dns.RcodeBadTime)
+	}
+	s.mu.Lock()
+	allowed := s.rate[dns.CanonicalName(key.Name)].take(len(reports), s.c.Rate, now)
+	s.mu.Unlock()
+	if !allowed {
+		return done(dns.RcodeRefused)
+	}
 	changed, err := s.store.tell(reports, reporterID(key.Name), mac, time.Unix(int64(t.TimeSigned)+fudge+1, 0), now)
 	switch {
-	case errors.Is(err, errReplayed):
+	case errors.Is(err, errReplayed): // both came at once
+		s.mu.Lock()
+		s.rate[dns.CanonicalName(key.Name)].left += float64(len(reports))
+		s.mu.Unlock()
 		return s.signed(m, key, t.MAC, now, dns.RcodeNotAuth, dns.RcodeBadTime)
 	case err != nil:
 		s.c.Log.Error("fingerprints: writing reports", "error", err)
@@ -131,8 +137,7 @@ func (s *Server) reportOf(rr dns.RR, key Key) (r report, rcode int) {
 func (s *Server) signed(m *dns.Msg, key Key, requestMAC string, now time.Time, rcode int, tsigError uint16) []byte {
 	m.Rcode = rcode
 	if rcode != dns.RcodeSuccess {
-		s.refused.Add(1)
-		s.c.Log.Info("fingerprints: a report is refused", "reporter", key.Name, "rcode", dns.RcodeToString[rcode], "tsig", dns.RcodeToString[int(tsigError)])
+		s.refuse(now, key.Name, rcode, dns.RcodeToString[int(tsigError)])
 	}
 	reply, _, err := key.sign(m, requestMAC, now, tsigError)
 	if err != nil {
@@ -145,8 +150,7 @@ func (s *Server) signed(m *dns.Msg, key Key, requestMAC string, now time.Time, r
 // unsigned packs the reply to a request whose signature is none of ours: it
 // must not be signed. RFC 8945 section 5.2.1 and 5.2.2
 func (s *Server) unsigned(m *dns.Msg, t *dns.TSIG, tsigError uint16) []byte {
-	s.refused.Add(1)
-	s.c.Log.Info("fingerprints: a report is refused", "rcode", "NOTAUTH", "tsig", dns.RcodeToString[int(tsigError)])
+	s.refuse(s.c.Now(), "", dns.RcodeNotAuth, dns.RcodeToString[int(tsigError)])
 	m.Rcode = dns.RcodeNotAuth
 	m.Extra = append(m.Extra, &dns.TSIG{
 		Hdr:       dns.RR_Header{Name: t.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
@@ -157,6 +161,26 @@ func (s *Server) unsigned(m *dns.Msg, t *dns.TSIG, tsigError uint16) []byte {
 		return nil
 	}
 	return reply
+}
+
+// refusedEvery is the least time between two lines of the log about refused
+// reports: anybody can send some.
+const refusedEvery = 10 * time.Second
+
+// refuse counts a refused report, and writes of the first in a while, with how
+// many there were since the last that was written of.
+func (s *Server) refuse(now time.Time, reporter string, rcode int, why string) {
+	total := s.refused.Add(1)
+	s.mu.Lock()
+	since := now.Sub(s.toldOf)
+	if !s.toldOf.IsZero() && since >= 0 && since < refusedEvery {
+		s.mu.Unlock()
+		return
+	}
+	more := total - s.toldTotal
+	s.toldOf, s.toldTotal = now, total
+	s.mu.Unlock()
+	s.c.Log.Info("fingerprints: reports are refused", "refused", more, "latest", cmp.Or(reporter, "not known"), "rcode", dns.RcodeToString[rcode], "why", why)
 }
 
 func signatureOf(t *dns.TSIG) ([]byte, error) { return hex.DecodeString(t.MAC) }

@@ -360,6 +360,31 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// When all pass, those go whose time ends first, and greylisting goes on.
+func TestBoundOfPassing(t *testing.T) {
+	s, c := open(t, Config{MaxEntries: 400, Log: slog.New(slog.DiscardHandler)})
+	for i := range 400 {
+		if i%100 == 0 {
+			c.add(time.Hour)
+		}
+		s.want(t, "192.0.2.7", fmt.Sprintf("flood%d@example.org", i), "u@example.com", time.Minute)
+		if i%100 == 99 {
+			c.add(time.Minute)
+			for k := i - 99; k <= i; k++ {
+				s.want(t, "192.0.2.7", fmt.Sprintf("flood%d@example.org", k), "u@example.com", 0)
+			}
+		}
+	}
+	if err := s.sweep(t.Context(), true); err != nil || s.Entries() != 300 {
+		t.Fatalf("%v, %d entries", err, s.Entries())
+	}
+	s.want(t, "192.0.2.7", "new@example.org", "u@example.com", time.Minute)
+	for i := range 300 {
+		s.want(t, "192.0.2.7", fmt.Sprintf("flood%d@example.org", 100+i), "u@example.com", 0)
+	}
+	s.want(t, "192.0.2.7", "flood0@example.org", "u@example.com", time.Minute)
+}
+
 // Where all first attempts are of one time, no more of them go than have to.
 func TestBoundOfOneTime(t *testing.T) {
 	s, _ := open(t, Config{MaxEntries: 400, Log: slog.New(slog.DiscardHandler)})

@@ -12,9 +12,11 @@ const sweepEvery = 10 * time.Minute
 
 // Run forgets what has expired, until ctx ends. When there are as many entries as
 // there may be, it forgets first attempts that were not repeated, the oldest
-// first, until a quarter is free; mail of unknown senders passes meanwhile. So
-// whoever makes up senders gains nothing but that they pass for some seconds, and
-// takes nothing from those who have shown that they come back.
+// first, and then those who pass, those first whose time ends first, until a
+// quarter is free; mail of unknown senders passes meanwhile. So whoever makes up
+// senders gains nothing but that they pass for some seconds, and takes nothing
+// from those who have shown that they come back, unless it comes back itself, for
+// each of them; then some who passed have to wait once more.
 func (s *Store) Run(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -40,14 +42,24 @@ func (s *Store) Run(ctx context.Context) {
 	}
 }
 
-// ages counts first attempts by age, in steps of a 256th of Retry.
-type ages [256]int
+// ages counts entries by how soon they go when there is no room, the last first:
+// those who pass in steps of a 256th of Window, first attempts in steps of a 256th
+// of Retry.
+type ages [2 * steps]int
+
+const steps = 256
 
 func (s *Store) step(e entry, now time.Time) int {
-	return max(0, min(255, int(now.Sub(e.first)*256/max(1, s.cfg.Retry))))
+	if e.until.IsZero() {
+		return steps + part(now.Sub(e.first), s.cfg.Retry)
+	}
+	return steps - 1 - part(e.until.Sub(now), s.cfg.Window)
 }
 
-// sweep removes what has expired; when crowded also old first attempts.
+// part returns in which step of all a time is.
+func part(d, all time.Duration) int { return max(0, min(steps-1, int(d/max(1, all/steps)))) }
+
+// sweep removes what has expired; when crowded also others, until a quarter is free.
 func (s *Store) sweep(ctx context.Context, crowded bool) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -56,7 +68,7 @@ func (s *Store) sweep(ctx context.Context, crowded bool) error {
 	}
 	now := s.cfg.Now()
 	before := s.entries.Load()
-	var waiting ages
+	var count ages
 	live := 0
 	var old [][]byte // expired
 	err := s.each(func(key []byte, e entry) {
@@ -67,26 +79,24 @@ func (s *Store) sweep(ctx context.Context, crowded bool) error {
 			return
 		}
 		live++
-		if e.until.IsZero() {
-			waiting[s.step(e, now)]++
-		}
+		count[s.step(e, now)]++
 	})
 	if err != nil {
 		return err
 	}
-	oldest, spared := 256, 0 // of the step oldest so many stay
+	oldest, spared := len(count), 0 // of the step oldest so many stay
 	if crowded {
 		for live > s.cfg.MaxEntries/4*3 && oldest > 0 {
 			oldest--
-			spared = min(waiting[oldest], max(0, s.cfg.MaxEntries/4*3-(live-waiting[oldest])))
-			live -= waiting[oldest] - spared
+			spared = min(count[oldest], max(0, s.cfg.MaxEntries/4*3-(live-count[oldest])))
+			live -= count[oldest] - spared
 		}
 	}
 	gone := func(e entry) bool {
-		return s.expired(e, now) || e.until.IsZero() && s.step(e, now) >= oldest
+		return s.expired(e, now) || s.step(e, now) >= oldest
 	}
 	for {
-		if oldest < 256 {
+		if oldest < len(count) {
 			old = old[:0]
 			stay := spared
 			if err := s.each(func(key []byte, e entry) {
@@ -109,7 +119,7 @@ func (s *Store) sweep(ctx context.Context, crowded bool) error {
 				return err
 			}
 		}
-		if oldest == 256 || len(old) < maxBatch {
+		if oldest == len(count) || len(old) < maxBatch {
 			break
 		}
 	}
