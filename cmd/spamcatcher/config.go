@@ -48,6 +48,7 @@ type Config struct {
 
 	PTR, SenderDomain, SPF, Greylist, DNSBL testChoice
 	Trusted                                 []string // networks that are exempt from all tests
+	TrustedSealers                          []string
 	TestLocal                               bool
 	GreylistDelay, GreylistWindow           time.Duration
 	GreylistKey                             string

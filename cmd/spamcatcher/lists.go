@@ -142,6 +142,16 @@ func (c *Config) zones() ([]dnslist.Zone, error) {
 	return zones, nil
 }
 
+// zoneNames are the names of zones.
+func (c *Config) zoneNames() ([]string, error) {
+	zones, err := c.zones()
+	names := make([]string, len(zones))
+	for i, z := range zones {
+		names[i] = z.Name
+	}
+	return names, err
+}
+
 func printList(w io.Writer, l ListTable) {
 	fmt.Fprint(w, "\n[[list]]\n")
 	for _, s := range listSettings {

@@ -156,13 +156,9 @@ type network struct {
 
 // newNetwork opens nothing on disk.
 func newNetwork(c *Config, log *slog.Logger, clock func() time.Time) (*network, error) {
-	zones, err := c.zones()
+	names, err := c.zoneNames()
 	if err != nil {
 		return nil, usageError{err}
-	}
-	names := make([]string, len(zones))
-	for i, z := range zones {
-		names[i] = z.Name
 	}
 	n := &network{log: log, clock: clock, greyConfig: greylist.Config{
 		Dir: c.greylistDir(), Delay: c.GreylistDelay, Window: c.GreylistWindow, Key: c.GreylistKey, Log: log, Now: clock,
@@ -206,7 +202,7 @@ func newGatekeeper(c *Config, n *network, p *policy.Policy, old *gatekeeper) (*g
 	}
 	lists := dnslist.Config{Resolver: nobody{}, Zones: zones}
 	if k.asks {
-		lists.Resolver, lists.Now, lists.Log = n.dns, n.clock, n.log
+		lists.Resolver, lists.Fresh, lists.Now, lists.Log = n.dns, n.dns.Fresh(), n.clock, n.log
 	}
 	if old != nil {
 		lists.Previous = old.lists
@@ -217,7 +213,7 @@ func newGatekeeper(c *Config, n *network, p *policy.Policy, old *gatekeeper) (*g
 	if k.links, err = uribl.New(uribl.Config{Set: k.lists, Resolver: lists.Resolver, MaxQueries: c.ListQueries, Local: c.local(p)}); err != nil {
 		return nil, usageError{err}
 	}
-	if k.auth, err = auth.New(auth.Config{Resolver: lists.Resolver, Now: lists.Now}); err != nil {
+	if k.auth, err = auth.New(auth.Config{Resolver: lists.Resolver, TrustedSealers: c.TrustedSealers, Now: lists.Now}); err != nil {
 		return nil, err
 	}
 	if c.FingerprintZone != "" {
@@ -331,6 +327,13 @@ func (n *network) follow(ctx context.Context, f *inForce) {
 		n.stop()
 	}
 	ctx, n.stop = context.WithCancel(ctx)
+	names, err := f.config.zoneNames()
+	if err == nil {
+		err = n.dns.SetZones(names)
+	}
+	if err != nil { // prepare has seen them all
+		n.log.Error("lists are asked like other names", "error", err)
+	}
 	if f.asks {
 		n.running.Go(func() { f.lists.Run(ctx) })
 		n.running.Go(func() { n.report(ctx) })

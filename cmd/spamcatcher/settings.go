@@ -32,6 +32,7 @@ var settings = slices.Concat([]setting[Config]{
 	list("policy.trusted", "networks whose clients are exempt from all tests of this table, besides local and private ones", nil, func(c *Config) *[]string { return &c.Trusted }, checkNetwork),
 	flag("policy.test_local", "local and private addresses are tested like others", false, func(c *Config) *bool { return &c.TestLocal }),
 }, testSettings, []setting[Config]{
+	list("policy.arc_trusted", "domains of forwarders and lists whose ARC seals excuse what failed on the way; none: nobody's", nil, func(c *Config) *[]string { return &c.TrustedSealers }, checkHostname),
 	duration("policy.greylist_delay", "seconds after which a pair of sender and recipient that was put off passes", time.Minute, time.Second, func(c *Config) *time.Duration { return &c.GreylistDelay }, time.Second, 12*time.Hour).fix(),
 	duration("policy.greylist_window", "seconds for which the pair passes from then on", 24*time.Hour, time.Second, func(c *Config) *time.Duration { return &c.GreylistWindow }, time.Minute, 10000*time.Hour).fix(),
 	text("policy.greylist_key", "what is put off: pair (sender, recipient) or triplet (with the client's network)", func() string { return "pair" }, func(c *Config) *string { return &c.GreylistKey }, oneOf("pair", "triplet")).fix(),
