@@ -24,7 +24,9 @@ func fingerprintServe(g *global) *cobra.Command {
 are signed by a key of the key file (TSIG). Nothing is listed on one reporter's word
 alone; reports lose half of their weight in a week. Entries are kept in the folder
 fingerprints of --state. Delegate the zone to this server, or have a resolver forward
-it here.`,
+it here. On a machine with several addresses let --listen name the one that the zone is
+delegated to: answers by UDP from all of them ("0.0.0.0", "::") go out by the address that
+the system chooses, which need not be the one that was asked.`,
 		Example: "  spamcatcher fingerprint serve --listen 127.0.0.1:5353 --zone fp.example --keys reporters.keys",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

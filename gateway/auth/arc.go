@@ -11,7 +11,7 @@ import (
 
 const (
 	maxSets    = 50 // RFC 8617 section 4.2.1
-	maxARCKeys = 5  // in one chain
+	maxARCKeys = 3  // in one chain
 )
 
 // A chain is what became of the ARC sets of a message.
@@ -28,7 +28,8 @@ type set struct {
 }
 
 // arc validates the ARC chain of a message: RFC 8617 section 5.2. The newest
-// message signature and all seals must be valid.
+// message signature and all seals must be valid. A chain that needs more keys than
+// we fetch is temperror: that bound is ours.
 func (v *Verifier) arc(ctx context.Context, m *signed) (c chain) {
 	defer func() {
 		if fault := recover(); fault != nil {

@@ -3,8 +3,7 @@
 // Authentication-Results field carries on.
 //
 // What is asked of DNS for one message is bounded whatever the message says: 20
-// questions for SPF, 5 keys for DKIM, 11 questions for DMARC (24 when there is not
-// one author's domain), 5 keys for ARC.
+// questions for SPF, 5 keys for DKIM, 11 questions for DMARC, 3 keys for ARC.
 // When DNS does not answer, the result is temperror, which is a finding
 // against nobody.
 package auth
@@ -102,11 +101,12 @@ func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.A
 
 	spf = supposed(m, spf)
 	author, authorErr := authorDomain(m.Message.Header())
-	var claims claims
-	if authorErr == nil {
-		claims.domains = []string{author}
-	} else {
-		claims = claimed(m.Message.Header())
+	authors, walks, all := []string{author}, []*walker{{resolver: v.resolver, left: maxDMARCQueries}}, true
+	if authorErr != nil {
+		var complete bool
+		authors, complete = claimed(m.Message.Header())
+		walks, all = share(v.resolver, authors)
+		all = all && complete
 	}
 	msg := newSigned(m.Message)
 
@@ -122,16 +122,11 @@ func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.A
 	var wait sync.WaitGroup
 	var signatures []engine.Signature
 	var chain chain
-	owners := make([]discovery, len(claims.domains))
-	walks := make([]*walker, len(claims.domains))
+	owners := make([]discovery, len(walks))
 	wait.Go(func() { signatures = v.dkim(forKeys, msg, author) })
 	wait.Go(func() { chain = v.arc(forKeys, msg) })
-	for i, domain := range claims.domains {
-		walks[i] = &walker{resolver: v.resolver, left: maxDMARCQueries}
-		if authorErr != nil {
-			walks[i].left = maxClaimQueries
-		}
-		wait.Go(func() { owners[i] = walks[i].discover(ctx, domain) })
+	for i := range walks {
+		wait.Go(func() { owners[i] = walks[i].discover(ctx, authors[i]) })
 	}
 	wait.Wait()
 
@@ -141,7 +136,7 @@ func (v *Verifier) Verify(ctx context.Context, m *engine.Mail, spf SPF) engine.A
 		return chain.sealer == s || strings.HasSuffix(chain.sealer, "."+s)
 	})
 	if authorErr != nil {
-		a.DMARC, a.Policy, a.Unclear = several(ctx, walks, owners, claims.more, spf, signatures)
+		a.DMARC, a.Policy, a.Unclear = several(ctx, walks, owners, all, spf, signatures)
 		return a
 	}
 	a.From = author

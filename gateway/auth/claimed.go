@@ -12,12 +12,12 @@ import (
 
 const (
 	// maxClaimed bounds the domains that are evaluated when there is not one.
-	maxClaimed = 3
+	maxClaimed = 5
 	// maxClaims bounds the places in From at which domains are looked for.
 	maxClaims = 2000
 )
 
-// claims are the domains that a message shows, or may show, as its author's.
+// claims gathers the domains that a message shows, or may show, as its author's.
 type claims struct {
 	domains []string // folded, at most maxClaimed
 	more    bool     // there are others, or some that cannot be read
@@ -29,15 +29,16 @@ type claims struct {
 // shown, so that no decoy takes its place: the addresses, what stands in angle
 // brackets, what stands outside comments, the rest; and each of these as it
 // stands, then without the white space and comments that RFC 5322 section 4.4
-// lets stand beside an @ or a dot.
-func claimed(h *message.Header) claims {
+// lets stand beside an @ or a dot. all is false when there are more than
+// maxClaimed, or some that cannot be read.
+func claimed(h *message.Header) (domains []string, all bool) {
 	var c claims
-	var values, bracketed, shown []string
 	for _, a := range h.Addresses("From") {
 		if at := strings.LastIndexByte(a.Address, '@'); at >= 0 {
 			c.look(a.Address[at:])
 		}
 	}
+	var values, bracketed, shown []string
 	for _, v := range append(h.RawValues("From"), h.Values("From")...) {
 		values = append(values, v)
 		for _, m := range brackets.FindAllString(v, maxClaims) {
@@ -53,7 +54,7 @@ func claimed(h *message.Header) claims {
 			c.look(besideDots.ReplaceAllString(text, "$1"))
 		}
 	}
-	return c
+	return c.domains, !c.more
 }
 
 var (

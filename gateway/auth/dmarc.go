@@ -69,18 +69,17 @@ func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures [
 // domain must not escape by showing another beside it, so as section 11.5 has
 // it each that From claims is evaluated, and the strictest policy among those
 // that fail counts. None of them is proved. It is unclear when a domain was left
-// out, because there are too many or it cannot be read, or when the bound on
-// questions was in the way, unless what fails is as bad; DNS trouble is not.
-func several(ctx context.Context, walks []*walker, owners []discovery, more bool, spf SPF, signatures []engine.Signature) (result, policy string, unclear bool) {
+// out, because there are too many or it cannot be read, unless what fails is as
+// bad. all is false then. DNS trouble makes nothing unclear.
+func several(ctx context.Context, walks []*walker, owners []discovery, all bool, spf SPF, signatures []engine.Signature) (result, policy string, unclear bool) {
 	result = PermError
 	for i, d := range owners {
 		v := evaluate(ctx, walks[i], d, spf, slices.Clone(signatures))
 		if v.result == Fail && (result != Fail || strictness(v.policy) > strictness(policy)) {
 			result, policy = Fail, v.policy
 		}
-		more = more || v.result == TempError && walks[i].exhausted()
 	}
-	if more && strictness(policy) == 0 {
+	if !all && strictness(policy) == 0 {
 		return PermError, "", true
 	}
 	return result, policy, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,17 +16,12 @@ import (
 // it exists and for what is between it and the identifiers.
 const maxDMARCQueries = 11
 
-// maxClaimQueries bounds them for each domain of a message without exactly one
-// Author Domain: for the walk.
-const maxClaimQueries = 8
-
 // A walker looks for DMARC Policy Records, at each name once.
 type walker struct {
 	resolver lookup.Resolver
 
 	mu    sync.Mutex
 	left  int
-	short bool // one more was wanted
 	known map[string]func() (*record, error)
 }
 
@@ -41,7 +37,6 @@ func (w *walker) record(ctx context.Context, name string) (*record, error) {
 	fetch, known := w.known[name]
 	if !known {
 		if w.left == 0 {
-			w.short = true
 			w.mu.Unlock()
 			return nil, errQueries
 		}
@@ -53,11 +48,26 @@ func (w *walker) record(ctx context.Context, name string) (*record, error) {
 	return fetch()
 }
 
-// exhausted says whether a question was not asked because there were too many.
-func (w *walker) exhausted() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.short
+// share makes a walker for each of the domains that a message without exactly one
+// Author Domain claims, as far as the questions of one message suffice for the
+// walks: first for the shortest names, so that no deep decoy takes them from the
+// domain that it stands beside. all is false when some domains are left out; they
+// are the last in the order that it gives the list.
+func share(r lookup.Resolver, domains []string) (walks []*walker, all bool) {
+	slices.SortStableFunc(domains, func(a, b string) int { return strings.Count(a, ".") - strings.Count(b, ".") })
+	left := maxDMARCQueries
+	for _, d := range domains {
+		need := len(namesAbove(d))
+		if need > left {
+			break
+		}
+		left -= need
+		walks = append(walks, &walker{resolver: r, left: need})
+	}
+	for _, w := range walks {
+		w.left += left / len(walks)
+	}
+	return walks, len(walks) == len(domains)
 }
 
 func fetchRecord(ctx context.Context, r lookup.Resolver, name string) (found *record, err error) {

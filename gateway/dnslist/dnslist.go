@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -179,7 +180,7 @@ func (s *Set) Ask(ctx context.Context, z *Zone, entry string) ([]netip.Addr, err
 	defer cancel()
 	codes, err := ask(ctx, s.resolver, name)
 	if bad := (*badAnswer)(nil); errors.As(err, &bad) {
-		if _, notAddress := netip.ParseAddr(entry); notAddress == nil {
+		if _, notAddress := netip.ParseAddr(entry); bad.listSpeaks || notAddress == nil {
 			s.suspend(i, "about "+entry+" "+bad.Error())
 		} else {
 			s.doubt(i)
@@ -189,12 +190,21 @@ func (s *Set) Ask(ctx context.Context, z *Zone, entry string) ([]netip.Addr, err
 }
 
 // A badAnswer is one that no working list gives.
-type badAnswer struct{ said string }
+type badAnswer struct {
+	said       string
+	listSpeaks bool // by a code of lists: nobody else has such an address
+}
 
 func (b *badAnswer) Error() string { return "answers " + b.said }
 
-// ask returns the answers to a query, sorted, or an error.
-func ask(ctx context.Context, r lookup.Resolver, name string) ([]netip.Addr, error) {
+// ask returns the answers to a query, sorted, or an error. A panic is one, too,
+// since lists are asked side by side, where nobody else would catch it.
+func ask(ctx context.Context, r lookup.Resolver, name string) (codes []netip.Addr, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			codes, err = nil, fmt.Errorf("asking %s: panic: %v\n%s", name, p, debug.Stack())
+		}
+	}()
 	answer, err := r.Query(ctx, name, lookup.A)
 	if lookup.Missing(err) {
 		return nil, nil
@@ -202,11 +212,10 @@ func ask(ctx context.Context, r lookup.Resolver, name string) ([]netip.Addr, err
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", name, err)
 	}
-	var codes []netip.Addr
 	for _, rec := range answer.Records {
 		a := rec.Addr.Unmap()
 		if reason := wrong(a); reason != "" {
-			return nil, fmt.Errorf("asking %s: %w", name, &badAnswer{a.String() + ", " + reason})
+			return nil, fmt.Errorf("asking %s: %w", name, &badAnswer{a.String() + ", " + reason, a.Is4() && a.As4()[0] == 127})
 		}
 		codes = append(codes, a)
 	}

@@ -33,8 +33,8 @@ import (
 //     suspended after three silent tests in a row, so that no mail waits for a
 //     dead list; a suspended one stays so.
 //   - An answer to mail that no list gives (an error code, 127.0.0.1, or one
-//     outside 127.0.0.0/8) suspends it at once when it is about an address. One
-//     about a domain name makes the next test come at once: whoever sends the
+//     outside 127.0.0.0/8) suspends it at once. But one outside 127.0.0.0/8 about
+//     a domain name makes the next test come at once instead: whoever sends the
 //     mail has chosen the name, and could choose one that is, below the zone, a
 //     host of the list's own.
 //

@@ -236,13 +236,21 @@ func TestErrorAboutName(t *testing.T) {
 			t.Errorf("after that: %s", got)
 		}
 
-		r.play(t, "*.dbl.example.net. A 127.255.255.254\n")
+		r.play(t, "*.dbl.example.net. A 203.0.113.80\n")
 		ask("bad.example")
 		if st := set.States()[0]; st.Suspended {
 			t.Errorf("tested too soon after a test: %+v", st)
 		}
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
+		if st := set.States()[0]; !st.Suspended {
+			t.Errorf("it is somebody else's, but: %+v", st)
+		}
+
+		r.play(t, good)
+		time.Sleep(2 * time.Hour)
+		r.play(t, "*.dbl.example.net. A 127.255.255.254\n")
+		ask("bad.example")
 		if st := set.States()[0]; !st.Suspended {
 			t.Errorf("it refuses us, but: %+v", st)
 		}
@@ -260,6 +268,21 @@ func TestFresh(t *testing.T) {
 		t.Errorf("%+v, asked %q", st, remembers.Asked())
 	}
 }
+
+// TestPanic: a panic is an error of one question.
+func TestPanic(t *testing.T) {
+	set := newSet(t, panics{}, Zone{Name: "bl.example.net"}, Zone{Name: "dbl.example.net", Of: Links})
+	if f := set.Address(t.Context(), Clients, netip.MustParseAddr("192.0.2.9")); len(f.Unanswered) != 1 {
+		t.Errorf("%+v", f)
+	}
+	if st := set.Test(t.Context())[1]; !st.Untested || !strings.Contains(st.Reason, "panic: test") {
+		t.Errorf("%+v", st)
+	}
+}
+
+type panics struct{}
+
+func (panics) Query(context.Context, string, lookup.Kind) (lookup.Answer, error) { panic("test") }
 
 // TestReload: the set that takes another's place knows what that one knew, and
 // tests only what is new.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 var (
 	errDown    = errors.New("no DNS server answers")
 	errGivenUp = errors.New("nobody waits for the answer")
+	errPanic   = errors.New("it panicked")
 )
 
 // resolve asks for a name, and for the names that it is an alias of, and
@@ -53,15 +55,48 @@ func (c *Client) step(ctx context.Context, q question, seen []string) (found fin
 		}
 		return findings{}, false, err
 	}
+	left := false
+	defer func() {
+		if !left { // a panic
+			c.zones.leave(pass, errPanic, false, c.now())
+		}
+	}()
 	found, blamed, err = c.ask(ctx, q, seen)
+	left = true
 	opened, closed := c.zones.leave(pass, err, blamed && !errors.Is(err, errChain), c.now())
 	if opened != "" {
-		c.log.Warn("a zone of DNS is left alone for a while", "zone", opened, "error", err)
+		c.tell(pass, slog.LevelWarn, "a zone of DNS is left alone for a while", "zone", opened, "error", err)
 	}
 	if closed != "" {
-		c.log.Info("a zone of DNS answers again", "zone", closed)
+		c.tell(pass, slog.LevelInfo, "a zone of DNS answers again", "zone", closed)
 	}
 	return found, blamed, err
+}
+
+// tellEvery is how often the log is told of zones that are not configured: anybody
+// can make up names that fail.
+const tellEvery = 10 * time.Second
+
+// tell writes to the log what became of a zone: of a configured one always.
+func (c *Client) tell(p pass, level slog.Level, text string, about ...any) {
+	if p.configured {
+		c.log.Log(context.Background(), level, text, about...)
+		return
+	}
+	now := c.now()
+	c.mu.Lock()
+	due := now.Sub(c.told) >= tellEvery || now.Before(c.told)
+	if due {
+		c.told = now
+		about = append(about, "untold", c.untold)
+		c.untold = 0
+	} else {
+		c.untold++
+	}
+	c.mu.Unlock()
+	if due {
+		c.log.Info(text, about...)
+	}
 }
 
 // ask puts a question to one server after the other, till one knows the answer.

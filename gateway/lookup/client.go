@@ -58,6 +58,8 @@ type Client struct {
 	closed  bool
 	flights *flights
 	warned  time.Time // of ErrBusy
+	told    time.Time // of a zone that is not configured
+	untold  int       // of how many others since
 
 	stats struct{ coalesced, forged, tcp, busy atomic.Uint64 }
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -173,13 +174,29 @@ func (c *Client) launch(f *flight) {
 	c.running.Add(1)
 	go func() {
 		defer c.running.Done()
-		f.answer, f.err = c.resolve(f.ctx, f.question)
+		f.answer, f.err = c.resolveSafely(f.ctx, f.question)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		close(f.done) // before end cancels ctx
 		c.flights.end(f)
 		c.advance()
 	}()
+}
+
+// resolveSafely is resolve. A panic, over whatever a server may have sent, is an
+// error of this question.
+func (c *Client) resolveSafely(ctx context.Context, q question) (answer Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = Answer{}, c.panicked(q, p)
+		}
+	}()
+	return c.resolve(ctx, q)
+}
+
+func (c *Client) panicked(q question, p any) error {
+	c.log.Error("a question of DNS panicked", "name", q.name, "kind", q.kind.String(), "panic", fmt.Sprintf("%v\n%s", p, debug.Stack()))
+	return fmt.Errorf("asking for %s %s: panic: %v", q.name, q.kind, p)
 }
 
 // advance launches those that waited in line, as far as there are places.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,18 +143,17 @@ func TestFlood(t *testing.T) {
 // up loses it.
 func TestLine(t *testing.T) {
 	s := lookuptest.Serve(t, "*.example.com. A 192.0.2.1\n*.zen.example. A 127.0.0.2")
-	s.Set(lookuptest.Fault{Delay: 100 * time.Millisecond})
+	s.Set(lookuptest.Fault{Delay: 300 * time.Millisecond})
 	c := client(t, Config{MaxQueries: 1, Zones: []string{"zen.example"}}, s)
 	var wait sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	line := func(ctx context.Context, name string) {
+		before := c.Stats()
 		wait.Go(func() { c.Query(ctx, name, A) })
-		want := c.Stats().Waiting + 1
-		if s := c.Stats(); s.InFlight == 0 {
-			waitUntil(t, time.Second, func() bool { return c.Stats().InFlight == 1 })
-			return
-		}
-		waitUntil(t, time.Second, func() bool { return c.Stats().Waiting >= want })
+		waitUntil(t, time.Second, func() bool {
+			s := c.Stats()
+			return s.InFlight+s.Waiting > before.InFlight+before.Waiting
+		})
 	}
 	line(t.Context(), "a.example.com")
 	line(ctx, "b.example.com")
@@ -312,4 +312,98 @@ func TestLargeDomain(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestLogOfZones: names that anybody makes up do not fill the log; configured
+// zones are always told of.
+func TestLogOfZones(t *testing.T) {
+	s := lookuptest.Serve(t, "")
+	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
+	var log bytes.Buffer
+	c := client(t, Config{Zones: []string{"list.example.net"}, Log: slog.New(slog.NewTextHandler(&log, nil))}, s)
+	for d := range 50 {
+		for i := range 5 {
+			c.Query(t.Context(), fmt.Sprintf("x%d.lame%d.test", i, d), A)
+			c.Query(t.Context(), fmt.Sprintf("x%d.c.lame%d.test", i, d), A)
+		}
+	}
+	for i := range 5 {
+		c.Query(t.Context(), fmt.Sprintf("x%d.list.example.net", i), A)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 2 || strings.Count(log.String(), "level=WARN") != 1 || !strings.Contains(log.String(), "zone=list.example.net") {
+		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+// TestManyNames: a flood of names closes no breaker.
+func TestManyNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks 20,000 questions")
+	}
+	s := lookuptest.Serve(t, "")
+	s.Set(lookuptest.Fault{Below: "example.net", Rcode: dns.RcodeServerFailure}, lookuptest.Fault{Below: "broken.example.org", Rcode: dns.RcodeServerFailure})
+	start := time.Now()
+	c := client(t, Config{Zones: []string{"list.example.net"}, Now: func() time.Time { return start }}, s)
+	for i := range 5 {
+		c.Query(t.Context(), fmt.Sprintf("x%d.list.example.net", i), A)
+		c.Query(t.Context(), fmt.Sprintf("x%d.broken.example.org", i), A)
+	}
+	var wait sync.WaitGroup
+	for w := range 8 {
+		wait.Go(func() {
+			for i := range 1500 {
+				c.Query(t.Context(), fmt.Sprintf("x.d%d-%d.test", w, i), A)
+			}
+		})
+	}
+	wait.Wait()
+	var names []string
+	for _, z := range c.Troubled() {
+		names = append(names, z.Name)
+	}
+	if !slices.Equal(names, []string{"broken.example.org", "list.example.net"}) {
+		t.Errorf("breakers that are open: %q", names)
+	}
+}
+
+// A panicky handler panics at one message.
+type panicky struct {
+	slog.Handler
+	at   string
+	done atomic.Bool
+}
+
+func (h *panicky) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.at) && h.done.CompareAndSwap(false, true) {
+		panic("test")
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// TestPanic: a panic is an error of one question, and is told of.
+func TestPanic(t *testing.T) {
+	s := lookuptest.Serve(t, "x.list.example.net A 127.0.0.2")
+	s.Set(lookuptest.Fault{Rcode: dns.RcodeServerFailure})
+	var log bytes.Buffer
+	h := &panicky{Handler: slog.NewTextHandler(&log, nil), at: "left alone"}
+	c := client(t, Config{Zones: []string{"list.example.net"}, Log: slog.New(h)}, s)
+	var err error
+	for i := range 5 {
+		_, err = c.Query(t.Context(), fmt.Sprintf("x%d.list.example.net", i), A)
+	}
+	if err == nil || !strings.Contains(err.Error(), "panic: test") || !strings.Contains(log.String(), "flight.go") {
+		t.Errorf("%v, log %q", err, log.String())
+	}
+	if n := c.Stats().InFlight; n != 0 {
+		t.Errorf("%d questions go on", n)
+	}
+
+	h.at = "does not answer"
+	h.done.Store(false)
+	c = client(t, Config{Attempt: 50 * time.Millisecond, Log: slog.New(h)}, s)
+	s.Set(lookuptest.Fault{Drop: true})
+	c.Query(t.Context(), "y.example.net", A)
+	waitUntil(t, time.Second, h.done.Load)
+	s.Set()
+	waitUntil(t, 5*time.Second, func() bool { _, err := c.Query(t.Context(), "x.list.example.net", A); return err == nil })
 }

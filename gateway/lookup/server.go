@@ -263,18 +263,18 @@ func (c *Client) probe(s *server) {
 	}
 	go func() {
 		defer c.running.Done()
+		defer func() {
+			if p := recover(); p != nil {
+				c.panicked(question{"", NS}, p)
+			}
+		}()
 		mark := s.sending()
 		ctx, cancel := context.WithTimeout(c.life, c.config.Timeout)
 		defer cancel()
 		replies := make(chan error, 2)
 		send := func() {
 			defer c.running.Done()
-			started := time.Now()
-			_, err := c.overUDP(ctx, s.address, newQuery(question{"", NS}, false, false))
-			if err == nil {
-				c.heard(s, time.Since(started))
-			}
-			replies <- err
+			replies <- c.ping(ctx, s)
 		}
 		c.running.Add(1)
 		go send()
@@ -301,6 +301,21 @@ func (c *Client) probe(s *server) {
 		}
 		c.judge(s, mark) // the port is closed
 	}()
+}
+
+// ping asks a server for what any resolver knows.
+func (c *Client) ping(ctx context.Context, s *server) (err error) {
+	root := question{"", NS}
+	defer func() {
+		if p := recover(); p != nil {
+			err = c.panicked(root, p)
+		}
+	}()
+	started := time.Now()
+	if _, err = c.overUDP(ctx, s.address, newQuery(root, false, false)); err == nil {
+		c.heard(s, time.Since(started))
+	}
+	return err
 }
 
 // judge ends a probe that began at mark.

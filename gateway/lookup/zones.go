@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type zones struct {
 	share      int                      // questions in flight below one domain
 
 	mu    sync.Mutex
+	whole map[string]*zone // the configured ones
 	known *simplelru.LRU[string, *zone]
 }
 
@@ -73,12 +75,13 @@ func (o *zone) broken() bool { return o.failures >= breakAfter && len(o.among) >
 // A pass is the permission to ask for a name: the zones that are to be told how
 // it went, the widest first.
 type pass struct {
-	zones []*zone
-	name  string
+	zones      []*zone
+	name       string
+	configured bool
 }
 
 func newZones(configured []string, maxQueries int) (*zones, error) {
-	z := &zones{share: max(maxQueries/4, 8)}
+	z := &zones{share: max(maxQueries/4, 8), whole: map[string]*zone{}}
 	if err := z.configure(configured); err != nil {
 		return nil, err
 	}
@@ -153,11 +156,19 @@ func (z *zones) enter(name string, now time.Time) (pass, error) {
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	p := pass{name: childOf(name, apex)}
-	if whole || below(apex, "arpa") {
-		p.zones = []*zone{z.get(apex, 1)}
-	} else {
-		p.zones = []*zone{z.get(apex, breakAmong), z.get(p.name, 1)}
+	p := pass{name: childOf(name, apex), configured: whole}
+	switch {
+	case whole:
+		one, ok := z.whole[apex]
+		if !ok {
+			one = &zone{name: apex, need: 1}
+			z.whole[apex] = one
+		}
+		p.zones = []*zone{one}
+	case below(apex, "arpa"):
+		p.zones = []*zone{z.get(apex, 1, now)}
+	default:
+		p.zones = []*zone{z.get(apex, breakAmong, now), z.get(p.name, 1, now)}
 	}
 	for i, one := range p.zones {
 		if i+1 < len(p.zones) && (strings.HasPrefix(p.name, "_") || p.name == "."+apex || p.zones[i+1].answered) {
@@ -186,14 +197,27 @@ func childOf(name, domain string) string {
 	return lastLabels(name, strings.Count(domain, ".")+2)
 }
 
-func (z *zones) get(name string, need int) *zone {
+func (z *zones) get(name string, need int, now time.Time) *zone {
 	one, ok := z.known.Get(name)
-	if !ok {
-		one = &zone{name: name, need: need}
-		z.known.Add(name, one)
+	if ok {
+		return one
 	}
+	// The oldest makes room, but not while it is of use, unless all are: else a
+	// flood of names would close every breaker.
+	for range maxBreakers / 64 {
+		oldest, in, _ := z.known.GetOldest()
+		if z.known.Len() < maxBreakers || in.flying == 0 && !(in.broken() && now.Before(in.until)) {
+			break
+		}
+		z.known.Get(oldest)
+	}
+	one = &zone{name: name, need: need}
+	z.known.Add(name, one)
 	return one
 }
+
+// all returns the zones of which something is known.
+func (z *zones) all() []*zone { return slices.AppendSeq(z.known.Values(), maps.Values(z.whole)) }
 
 // leave notes how a question went: err nil for an answer, blamed if the name's
 // side is to be blamed for the error. It returns the zones whose breakers opened
@@ -235,7 +259,7 @@ func (z *zones) leave(p pass, err error, blamed bool, now time.Time) (opened, cl
 func (z *zones) forgive() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	for _, one := range z.known.Values() {
+	for _, one := range z.all() {
 		one.failures, one.period, one.among = 0, 0, nil
 	}
 }
@@ -244,7 +268,7 @@ func (z *zones) troubled() []ZoneState {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	var list []ZoneState
-	for _, one := range z.known.Values() {
+	for _, one := range z.all() {
 		if one.broken() {
 			list = append(list, ZoneState{strings.TrimPrefix(one.name, "."), one.failures, one.since, one.until, one.last.Error()})
 		}

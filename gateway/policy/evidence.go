@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"spamcatcher/engine"
@@ -32,7 +33,8 @@ var (
 const maxHostNames = 2
 
 // hostNames returns the names that the PTR records of a client give, at most
-// maxHostNames. The error is errNoHostName when DNS says that there are none, or
+// maxHostNames: the first by the alphabet, since DNS has them in any order. The
+// error is errNoHostName when DNS says that there are none, or
 // none that could be a host's; any other means that nobody could tell.
 func hostNames(ctx context.Context, r lookup.Resolver, client netip.Addr) ([]string, error) {
 	all, err := lookup.Names(ctx, r, client)
@@ -44,14 +46,16 @@ func hostNames(ctx context.Context, r lookup.Resolver, client netip.Addr) ([]str
 	}
 	var names []string
 	for _, n := range all {
-		if name, ok := domain.Fold(n); ok && name[0] != '[' && len(names) < maxHostNames {
+		if name, ok := domain.Fold(n); ok && name[0] != '[' {
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%w: PTR %q", errNoHostName, printable(all[0], 100))
 	}
-	return names, nil
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxHostNames)], nil
 }
 
 // reverse is test 1. A client whose name is not confirmed by its address passes,

@@ -154,7 +154,7 @@ func (v *Visit) Rcpt(ctx context.Context, to string) *Refusal {
 	}
 	var concerned []*probe
 	for _, p := range v.probes() {
-		if p.silent || exempts(p.Recipients, to) {
+		if exempts(p.Recipients, to) {
 			continue
 		}
 		concerned = append(concerned, p)

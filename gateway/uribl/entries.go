@@ -35,14 +35,8 @@ const (
 // the least telling of both at the end; and the hosts of its links, in the same
 // order.
 func (c *Check) gather(m *engine.Mail) (senders, links []entry, hosts []string) {
-	ours := map[string]bool{}
-	for _, to := range m.Envelope.To {
-		if domain, ok := hostName(to[strings.LastIndexByte(to, '@')+1:]); ok {
-			ours[registered(domain)] = true
-		}
-	}
 	// Who sends: a name or two, mostly, which stay when the links change.
-	s := gatherer{Check: c, at: map[string]int{}, ours: ours}
+	s := gatherer{Check: c, at: map[string]int{}}
 	for i, from := range m.Message.Header().Addresses("From") {
 		if i < maxAuthors {
 			s.sender(from.Domain())
@@ -55,7 +49,7 @@ func (c *Check) gather(m *engine.Mail) (senders, links []entry, hosts []string) 
 	// Registered domains of all hosts come before whole hosts, and those before
 	// the domains of whoever lets the names below it to others: the first say
 	// more, and the questions may not suffice for all.
-	l := gatherer{Check: c, at: map[string]int{}, ours: ours}
+	l := gatherer{Check: c, at: map[string]int{}}
 	var whole []string
 	for _, t := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
 		host, ok := l.link(t.host)
@@ -149,7 +143,6 @@ type gatherer struct {
 	entries []entry
 	above   []entry        // domains of whoever lets names to others
 	at      map[string]int // where an entry stands, by its name
-	ours    map[string]bool
 }
 
 // put adds an entry, or kinds to one that is there.
@@ -219,11 +212,8 @@ func (g *gatherer) domains(host string) (own, above string) {
 	return own, above
 }
 
-// spared says whether no list is asked about a domain: ours, the recipients',
-// and well-known ones.
-func (g *gatherer) spared(domain string) bool {
-	return g.ours[domain] || g.known[domain] || g.local(domain)
-}
+// spared says whether no list is asked about a domain: ours, and well-known ones.
+func (g *gatherer) spared(domain string) bool { return g.known[domain] || g.local(domain) }
 
 // registered returns the registered domain of a host by the public suffix
 // list, private suffixes included; a suffix is its own.

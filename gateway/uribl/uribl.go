@@ -9,8 +9,8 @@
 //     can be asked about, the time of arrival draws who comes first, so that
 //     links to harmless places in front of the one that matters are in vain.
 //     Each host becomes its registered domain, and the whole host for zones
-//     that want it. Our own domains, those of the recipients and well-known ones
-//     are left out.
+//     that want it. Our own domains and well-known ones are left out; not those
+//     of the recipients, whom the sender names.
 //  2. Each entry is paired with the zones that are asked about its kind; the
 //     first pairs, as many as there may be questions, are asked side by side. The
 //     sender's domains come first, but get no more than a third of the questions
@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -141,10 +142,13 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	errs := make([]error, len(hosts))
 	var resolved, asked sync.WaitGroup
 	for i, host := range hosts {
-		resolved.Go(func() { addresses[i], errs[i] = q.resolve(ctx, host) })
+		resolved.Go(func() {
+			defer recovered(&errs[i])
+			addresses[i], errs[i] = q.resolve(ctx, host)
+		})
 	}
 	var replies []reply
-	asked.Go(func() { replies = q.ask(ctx, questions) })
+	asked.Go(func() { replies = q.ask(ctx, questions) }) // does not panic
 	resolved.Wait()
 	more := q.pairAddresses(addresses, errs, questions, c.max-len(hosts)-len(questions))
 	all := slices.Concat(questions, more)
@@ -331,6 +335,7 @@ func (q *inquiry) ask(ctx context.Context, questions []question) []reply {
 	for i, one := range questions {
 		all.Go(func() {
 			r := &replies[i]
+			defer recovered(&r.err)
 			text, err := q.mail.Answers.Ask(one.zone.Name+" "+one.entry, func() (string, error) {
 				codes, err := q.set.Ask(ctx, one.zone, one.entry)
 				return join(codes), err
@@ -342,6 +347,13 @@ func (q *inquiry) ask(ctx context.Context, questions []question) []reply {
 	}
 	all.Wait()
 	return replies
+}
+
+// recovered makes of a panic an error of one question: nobody else would catch it.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // take notes what replies mean, in the order of their questions.

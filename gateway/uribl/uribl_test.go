@@ -308,6 +308,19 @@ func TestStarved(t *testing.T) {
 	}
 }
 
+// TestPanic: a panic is an error of one question.
+func TestPanic(t *testing.T) {
+	check, _ := newCheck(t, panics{}, zones...)
+	m := enginetest.Mail(t, fourLinks)
+	if got := fmt.Sprint(inspect(t, check, m)); got != "[{LIST_UNANSWERED multi.example.net, names.example.net, hosts.example.net 0}]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+type panics struct{}
+
+func (panics) Query(context.Context, string, lookup.Kind) (lookup.Answer, error) { panic("test") }
+
 // A shuffled resolver answers after delays that are drawn anew each time.
 type shuffled struct{ lookup.Resolver }
 

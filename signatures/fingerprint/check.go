@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,9 +85,10 @@ func (*Check) Prices() map[string]float64 {
 // way answers every question, or the zone belongs to somebody else.
 var errAnswer = errors.New("not the answer of a fingerprint server")
 
-// Inspect asks about all fingerprints side by side.
+// Inspect asks about all fingerprints side by side. A question that panics is
+// unanswered, and an error beside what the others found.
 func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, error) {
-	prints := Of(m.Message)
+	prints := outside(Of(m.Message), m.Envelope.To)
 	if len(prints) == 0 {
 		return nil, nil
 	}
@@ -95,11 +97,37 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	said := make([]answer, len(prints))
 	failed := make([]error, len(prints))
 	var asking sync.WaitGroup
+	panicked := make([]error, len(prints))
 	for i, p := range prints {
-		asking.Go(func() { said[i], failed[i] = c.ask(ctx, m.Answers, p) })
+		asking.Go(func() {
+			defer func() { // the engine's own does not reach here
+				if r := recover(); r != nil {
+					panicked[i] = fmt.Errorf("asking about a fingerprint panicked: %v", r)
+					failed[i] = panicked[i]
+				}
+			}()
+			said[i], failed[i] = c.ask(ctx, m.Answers, p)
+		})
 	}
 	asking.Wait()
-	return hits(prints, said, failed), nil
+	return hits(prints, said, failed), errors.Join(panicked...)
+}
+
+// outside leaves out links into the recipients' own domains, by the envelope:
+// what lies in their network is nobody else's business, and the header can name
+// anybody.
+func outside(prints []Print, recipients []string) []Print {
+	own := map[string]bool{}
+	for _, to := range recipients[:min(len(recipients), 100)] {
+		if at := strings.LastIndexByte(to, '@'); at >= 0 {
+			own[registered(strings.ToLower(to[at+1:]))] = true
+		}
+	}
+	return slices.DeleteFunc(prints, func(p Print) bool {
+		host, _, _ := strings.Cut(p.Of, "/")
+		host, _, _ = strings.Cut(host, "?")
+		return p.Kind == Link && own[registered(host)]
+	})
 }
 
 // ask asks about one fingerprint. The question in the mail's records is the

@@ -59,7 +59,7 @@ func TestCases(t *testing.T) {
 // TestQueries: the queries of a mail run side by side, each names a
 // fingerprint, and nothing else leaves.
 func TestQueries(t *testing.T) {
-	m := &engine.Mail{Message: plainMail("m.fairweather@example.net", invoice+"https://shop.example/spring/offer.html"), Answers: &engine.Answers{}}
+	m := &engine.Mail{Message: plainMail("m.fairweather@example.net", invoice+"https://shop.example/spring-garden/rakes.html"), Answers: &engine.Answers{}}
 	var mu sync.Mutex
 	var asked []string
 	all := make(chan struct{})
@@ -119,6 +119,21 @@ func TestSilence(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// TestPanic: a look-up that panics is an unanswered question and a fault, and
+// ends nothing.
+func TestPanic(t *testing.T) {
+	check := newCheck(t, func(_ context.Context, name string) ([]netip.Addr, error) {
+		if strings.Contains(name, ".f1.") {
+			panic("a bug")
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.1.3")}, nil
+	})
+	hits, err := check.Inspect(t.Context(), &engine.Mail{Message: plainMail("x@example.net", invoice)})
+	if err == nil || !strings.Contains(err.Error(), "a bug") || len(hits) != 2 || hits[0].Symbol != textSymbol || hits[1].Symbol != unansweredSymbol {
+		t.Errorf("hits %+v, %v", hits, err)
 	}
 }
 

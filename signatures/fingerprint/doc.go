@@ -9,15 +9,27 @@
 //	fuzzy       a text like this: 40 bands of 20 bits, see below
 //	text        exactly this text: SHA-256, cut to 128 bits, of its letters
 //	attachment  exactly this file: SHA-256, cut, of the decoded bytes; the two largest, pictures last
+//	picture     the same of a picture, which counts a third
 //	links       the shapes of all links together, without registered domains
 //	link        the shape of one link, with its registered domain
 //
 // A text is first reduced to a stream of letters: disguises taken off
 // (message.Skeleton, so what is hidden, invisible, look-alike or turned round is
-// gone), then addresses, words with a digit and the names in From, To and Cc;
-// case, punctuation, spaces and the subject do not count. Of the alternatives
-// plain text and HTML the HTML counts. A text of less than 60 letters has no
-// exact fingerprint, one with less than 150 different windows no fuzzy one.
+// gone), then addresses, words with a digit, and up to six words of the
+// recipients' names in To that stand in the text at most three times; case,
+// punctuation, spaces and the subject do not count. Of the alternatives plain
+// text and HTML the HTML counts. A text of less than 60 letters has no exact
+// fingerprint, one with less than 150 different windows no fuzzy one.
+//
+// What good mail has in common with spam that imitates it or is sent the same way
+// is left out (substance.go, shared.txt): sentences of footers ("unsubscribe"),
+// those of disclaimers where three different ones stand in a text, signatures
+// behind "-- " of up to 400 letters; all text of delivery reports and automatic
+// answers; pictures that the text shows or that are below 20 KiB; links below
+// domains that many share, and those that let a reader leave, choose or read in a
+// browser, or count him. Links together need twelve letters of words that few
+// sites have in their paths. These rules look at single sentences and links, so
+// that a word here and there does not take a whole text out.
 //
 // The fuzzy digest is minhash over windows of seven letters (three ideographs),
 // which need no words and so survive words that are split or joined: 80 minima
@@ -32,16 +44,17 @@
 // octets, and leave a finer choice of MinBands.
 //
 // A link's shape leaves out scheme, port, fragment and the values of a query;
-// numbers and tokens in labels and paths become *. Links into the recipient's
-// own domain, unsubscribe links of the header, pictures, and links whose path
-// says nothing are not taken.
+// numbers and tokens in labels and paths become *. Unsubscribe links of the
+// header, pictures, and links whose path says nothing are not taken. A single
+// link into the domain of a recipient of the envelope is not asked about; what the
+// header calls recipients does not count.
 //
 // # What leaves the machine
 //
 // Names of this form, and nothing else:
 //
 //	<digest in base32hex, labels of at most 63>.<kind and version>.<zone>
-//	f1 fuzzy (three labels of digest)   t1 text   a1 attachment   m1 links   l1 link
+//	f1 fuzzy (three labels of digest)   t1 text   a1 attachment   p1 picture   m1 links   l1 link
 //
 // They have at most 255 octets below a zone of MaxZone characters; case does
 // not count; there is one name for a digest. Who sees the query (resolvers on
@@ -60,9 +73,9 @@
 //	127.0.<class>.<y>    class 1: reported as spam, 2: reported as wanted
 //	                     y = 16·likeness + level
 //
-// Level 1 is as many fresh reports as it takes, each level more is twice as
+// Level 1 is as many fresh reporters as it takes, each level more is twice as
 // many. Likeness is 0 for exact kinds; for fuzzy ones 0 (MinBands in common) to
-// 15 (all). TXT says the same in words. test.<zone> and 2.0.0.127.<zone> are
+// 15 (all), that of the texts of as many reporters as it takes, the nearest first. TXT says the same in words. test.<zone> and 2.0.0.127.<zone> are
 // 127.0.0.2 always, 1.0.0.127.<zone> never. Any other answer counts as none.
 //
 // # What is believed
@@ -72,12 +85,24 @@
 // has a key, and the key's name is the reporter. "Add TXT spam" and "ham" to a
 // fingerprint's name report, "delete TXT" takes one's own word back, "delete the
 // name" delists, which operators may; that holds for 30 days whatever is
-// reported. A signature is taken once, also over a restart. A reporter's word on
-// an entry counts once a day and halves in a week; an entry is listed while two
+// reported, for all texts like it. A signature is taken once, also over a restart,
+// and a second time costs its reporter nothing. A reporter's word weighs one when
+// it is said, however often, and halves in a week; an entry is listed while two
 // reporters (by default) say the same and weigh more than twice what the others
-// say, and vanishes when nearly nothing is left of it. A fuzzy report joins the
-// entry that it shares most bands with, so variants of a mailing are counted
-// together; an entry keeps the bands of its first report, so it does not drift.
+// say, and vanishes when nearly nothing is left of it. So two who say ham undo
+// what two have listed, and one undoes two but not three.
+//
+// Of a text each reporter has an entry of his own, with the bands that he said.
+// His voice on a question is what he said of the nearest text that shares
+// MinBands bands with the question itself: nobody's word is lent to a text that he
+// did not report one like, and nothing drifts. His next report within half of the
+// bands is the same entry. Rooms are shared out by reporter, so that one who
+// reports what he likes can neither list, nor push out, nor fill up: a band's list
+// holds four entries of a reporter and 64 in all, the reporter with the most
+// loses; a reporter has a quarter of the store for what nobody confirmed (all his
+// fuzzy entries count), beyond it he loses what he has not reported for longest;
+// and so does, when the store is full, the reporter who has the most. Nothing that
+// two reporters said of an exact fingerprint is ever dropped for want of room.
 //
 // Memory, disk, sessions, requests at work, reports an hour and reports in a
 // message are bounded (ServerConfig). A reply is at most some 100 octets longer

@@ -40,26 +40,35 @@ func TestVerdict(t *testing.T) {
 		day, reporter int
 		word          word
 	}
+	daily := func(reporter int, w word, days int) (all []said) {
+		for d := range days {
+			all = append(all, said{d, reporter, w})
+		}
+		return all
+	}
 	for name, c := range map[string]struct {
 		said         []said
 		on           int // the day asked
 		class, level int
 	}{
-		"nobody":                      {nil, 0, 0, 0},
-		"one":                         {[]said{{0, 1, saySpam}}, 0, 0, 0},
-		"one, for a week":             {[]said{{0, 1, saySpam}, {1, 1, saySpam}, {2, 1, saySpam}, {3, 1, saySpam}, {4, 1, saySpam}}, 4, 0, 0},
-		"two":                         {[]said{{0, 1, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
-		"two, one of them a week ago": {[]said{{0, 1, saySpam}, {7, 2, saySpam}}, 7, classSpam, 1},
-		"two, one three weeks ago":    {[]said{{0, 1, saySpam}, {21, 2, saySpam}}, 21, 0, 0},
-		"eight":                       {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 3, saySpam}, {0, 4, saySpam}, {0, 5, saySpam}, {0, 6, saySpam}, {0, 7, saySpam}, {0, 8, saySpam}}, 0, classSpam, 3},
-		"three against one":           {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 3, saySpam}, {0, 4, sayHam}}, 0, classSpam, 2},
-		"two against one":             {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 4, sayHam}}, 0, 0, 0},
-		"two for it":                  {[]said{{0, 1, sayHam}, {0, 2, sayHam}}, 0, classHam, 1},
-		"two, one of them revoked":    {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
-		"two who said the opposite":   {[]said{{0, 1, sayHam}, {0, 2, sayHam}, {0, 1, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
-		"a revocation of nothing":     {[]said{{0, 1, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
-		"again and again on one day":  {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
-		"one each day, for four days": {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {1, 2, saySpam}, {2, 2, saySpam}, {3, 2, saySpam}}, 3, classSpam, 2},
+		"nobody":                                 {nil, 0, 0, 0},
+		"one":                                    {[]said{{0, 1, saySpam}}, 0, 0, 0},
+		"one, for a week":                        {[]said{{0, 1, saySpam}, {1, 1, saySpam}, {2, 1, saySpam}, {3, 1, saySpam}, {4, 1, saySpam}}, 4, 0, 0},
+		"two":                                    {[]said{{0, 1, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
+		"two, one of them a week ago":            {[]said{{0, 1, saySpam}, {7, 2, saySpam}}, 7, classSpam, 1},
+		"two, one three weeks ago":               {[]said{{0, 1, saySpam}, {21, 2, saySpam}}, 21, 0, 0},
+		"eight":                                  {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 3, saySpam}, {0, 4, saySpam}, {0, 5, saySpam}, {0, 6, saySpam}, {0, 7, saySpam}, {0, 8, saySpam}}, 0, classSpam, 3},
+		"three against one":                      {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 3, saySpam}, {0, 4, sayHam}}, 0, classSpam, 2},
+		"two against one":                        {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 4, sayHam}}, 0, 0, 0},
+		"two for it":                             {[]said{{0, 1, sayHam}, {0, 2, sayHam}}, 0, classHam, 1},
+		"two, one of them revoked":               {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
+		"two who said the opposite":              {[]said{{0, 1, sayHam}, {0, 2, sayHam}, {0, 1, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
+		"a revocation of nothing":                {[]said{{0, 1, saySpam}, {0, 2, sayNothing}}, 0, 0, 0},
+		"again and again on one day":             {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}, {0, 2, saySpam}}, 0, classSpam, 1},
+		"one each day, for four days":            {[]said{{0, 1, saySpam}, {0, 2, saySpam}, {1, 2, saySpam}, {2, 2, saySpam}, {3, 2, saySpam}}, 3, classSpam, 1},
+		"many against one who says it every day": {append(daily(1, sayHam, 40), said{40, 2, saySpam}, said{40, 3, saySpam}, said{40, 4, saySpam}), 40, classSpam, 2},
+		"two of whom one says it every day":      {append(daily(1, saySpam, 40), said{40, 2, saySpam}), 40, classSpam, 1},
+		"two who were wrong every day, and two":  {append(append(daily(1, saySpam, 40), daily(2, saySpam, 40)...), said{40, 3, sayHam}, said{40, 4, sayHam}), 40, 0, 0},
 	} {
 		e := &entry{kind: Text, created: begin}
 		for _, s := range c.said {

@@ -30,14 +30,15 @@ const (
 	maxPieces   = 12  // of a path, keys of a query
 	maxLinks    = 500 // of a message that are looked at
 	maxShapes   = 64  // different shapes among them
-	minLiteral  = 4   // letters that must be left of a path to be telling, in words that few sites have
-	minTogether = 12  // in all links together
+	minLiteral  = 4   // letters that must be left of a path to be telling
+	minTogether = 12  // in all links together, in words that few sites have
 )
 
 type shape struct {
 	host    hostShape
 	rest    string
-	literal int // letters of path and query that were left, but for what many sites have
+	literal int // letters of path and query that were left
+	telling int // those of words that few sites have
 	// furniture is a link that stands in mail of every kind.
 	furniture bool
 }
@@ -77,14 +78,14 @@ func links(m *message.Message, most int) (list []Print) {
 		}
 	}
 	var together []string
-	literal := 0
+	telling := 0
 	for _, s := range shapes {
 		if one := s.host.together + s.rest; !slices.Contains(together, one) {
 			together = append(together, one)
-			literal += s.literal
+			telling += s.telling
 		}
 	}
-	if literal >= minTogether && most > 0 {
+	if telling >= minTogether && most > 0 {
 		slices.Sort(together)
 		list = append(list, linkPrint(Links, strings.Join(together, "\n")))
 	}
@@ -114,8 +115,11 @@ func (s *shape) piece(b *strings.Builder, piece string) {
 	pieceShape(b, piece, func(word string) {
 		if furnitureWords[word] {
 			s.furniture = true
-		} else if !commonWords[word] {
-			s.literal += len(word)
+			return
+		}
+		s.literal += len(word)
+		if !commonWords[word] {
+			s.telling += len(word)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func readPostings(b []byte) []posting {
 // post adds a posting to the list of a band, the oldest first. A reporter who
 // has too many loses his own oldest, and when the list is full the reporter who
 // has the most loses his: nobody pushes out what others said. Of 64 reporters
-// with one each the newest is not taken.
+// with one each the newest is not taken; an operator's word always is.
 func post(list []posting, p posting) []posting {
 	if slices.Contains(list, p) {
 		return list
@@ -38,6 +38,9 @@ func post(list []posting, p posting) []posting {
 		count[q.owner]++
 	}
 	loser, most := p.owner, 1
+	if p.owner == 0 {
+		most = 0 // an operator's word is always taken
+	}
 	for _, q := range list { // in the order of the list, so that it is always the same one
 		if q.owner != 0 && count[q.owner] > most {
 			loser, most = q.owner, count[q.owner]

@@ -15,7 +15,7 @@ import (
 // somePrints is one of each kind, of no message.
 func somePrints() (list []Print) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, k := range []Kind{Fuzzy, Text, Attachment, Links, Link} {
+	for _, k := range []Kind{Fuzzy, Text, Attachment, Links, Link, Picture} {
 		p := Print{Kind: k}
 		if k == Fuzzy {
 			for i := range p.Bands {

@@ -20,8 +20,7 @@ const maxSignature = 400
 // one for everybody who asks. RFC 3462, RFC 3834 section 5
 func bounce(m *message.Message) bool {
 	h := m.Header()
-	auto, _, _ := strings.Cut(strings.ToLower(h.Get("Auto-Submitted")), ";")
-	if strings.TrimSpace(auto) == "auto-replied" {
+	if strings.HasPrefix(strings.ToLower(h.Get("Auto-Submitted")), "auto-replied") {
 		return true
 	}
 	from := h.Addresses("From")

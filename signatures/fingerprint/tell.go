@@ -17,6 +17,8 @@ const (
 	// sameBands is how many bands two texts share that one reporter's word is
 	// the same entry for: half of them.
 	sameBands = bandCount / 2
+	// maxRevoked is how many texts one word takes back.
+	maxRevoked = 3 * perOwner
 	// delistFor is how long an operator's word holds.
 	delistFor = 30 * 24 * time.Hour
 )
@@ -146,13 +148,19 @@ func (s *store) tellFuzzy(b *batch, r report, reporter uint64, now time.Time) (c
 	if err != nil {
 		return false, err
 	}
-	if r.word == sayNothing { // of all that is like this
-		for _, c := range own {
-			if err := s.remove(b, fuzzyKey(c.sequence), c.entry); err != nil {
-				return false, err
+	if r.word == sayNothing { // of all that is like this, as far as one transaction goes
+		for range maxRevoked / perOwner {
+			for _, c := range own {
+				if err := s.remove(b, fuzzyKey(c.sequence), c.entry); err != nil {
+					return false, err
+				}
+				changed = true
+			}
+			if own, err = s.near(b, r.print.Bands, &owner); len(own) == 0 || err != nil {
+				break
 			}
 		}
-		return len(own) > 0, nil
+		return changed, err
 	}
 	e, sequence, fresh := &entry{kind: Fuzzy, bands: r.print.Bands, owner: owner, created: now}, s.next, true
 	if len(own) > 0 && own[0].common >= sameBands {

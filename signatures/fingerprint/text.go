@@ -50,23 +50,26 @@ func letters(m *message.Message) (stream []rune, weight int) {
 	if _, body, ok := strings.Cut(text, "\n"); ok {
 		text = body
 	}
-	reduced := func(text string) ([]rune, int) { return reduce(substance(text), nil) }
 	names := headerNames(m)
-	if len(names) > 0 {
-		seldom(names, text)
-		reduced = func(text string) ([]rune, int) { return reduce(substance(text), names) }
-	}
-	stream, weight = reduced(text)
+	seldom(names, text)
 	// The alternative stands in front.
 	if plain := alternative(m); plain != nil {
-		unseen, less := reduced(message.Fold(plain.Text()))
-		if weight-less >= minExact && len(unseen) < len(stream) && slices.Equal(unseen, stream[:len(unseen)]) {
-			stream, weight = stream[len(unseen):], weight-less
+		unseen, less, _ := reduce(message.Fold(plain.Text()), names, maxLetters)
+		front, _, used := reduce(text, names, len(unseen))
+		if less > 0 && slices.Equal(unseen, front) {
+			if _, rest, _ := reduce(text[used:], names, minExact); rest >= minExact {
+				text = text[used:]
+			}
 		}
 	}
-	if signed, less := reduced(message.Fold(signature(m))); less > 0 && less <= maxSignature && less < weight && slices.Equal(signed, stream[len(stream)-len(signed):]) {
-		stream, weight = stream[:len(stream)-len(signed)], weight-less
+	if signed, less, _ := reduce(message.Fold(signature(m)), names, maxSignature); less > 0 && less < maxSignature {
+		all, weight, _ := reduce(text, names, maxLetters)
+		if before := len(all) - len(signed); less < weight && slices.Equal(signed, all[max(0, before):]) {
+			_, _, used := reduce(text, names, before)
+			text = text[:used]
+		}
 	}
+	stream, weight, _ = reduce(substance(text), names, maxLetters)
 	return stream, weight
 }
 
@@ -137,6 +140,9 @@ func headerNames(m *message.Message) map[string]bool {
 // seldom leaves of names those that do not stand in the text more often than
 // names do.
 func seldom(names map[string]bool, text string) {
+	if len(names) == 0 {
+		return
+	}
 	times := map[string]int{}
 	start := -1
 	count := func(word string) {
@@ -165,10 +171,12 @@ func seldom(names map[string]bool, text string) {
 	}
 }
 
-// reduce makes the stream of a text in lower case.
-func reduce(text string, names map[string]bool) (stream []rune, weight int) {
-	stream = make([]rune, 0, min(len(text), maxLetters))
-	for text != "" && len(stream) < maxLetters {
+// reduce makes the stream of a text in lower case, of at most most letters. It
+// tells how many bytes of the text those are.
+func reduce(text string, names map[string]bool, most int) (stream []rune, weight, used int) {
+	stream = make([]rune, 0, min(len(text), most))
+	whole := len(text)
+	for text != "" && len(stream) < most {
 		n := strings.IndexAny(text, " \n\t\r\u00a0\u3000")
 		if n < 0 {
 			n = len(text)
@@ -183,7 +191,7 @@ func reduce(text string, names map[string]bool) (stream []rune, weight int) {
 		if address(token) {
 			continue
 		}
-		for token != "" && len(stream) < maxLetters {
+		for token != "" && len(stream) < most {
 			var r rune
 			size, digits, word := 0, false, 0
 			for word < len(token) {
@@ -208,7 +216,7 @@ func reduce(text string, names map[string]bool) (stream []rune, weight int) {
 			token = token[word:]
 		}
 	}
-	return stream[:min(len(stream), maxLetters)], weight
+	return stream[:min(len(stream), most)], weight, whole - len(text)
 }
 
 // address tells whether a word is the address of a page or a mailbox.
