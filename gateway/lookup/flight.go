@@ -217,12 +217,8 @@ func (c *Client) leave(f *flight) {
 	if f.waiters--; f.waiters > 0 || f.over {
 		return
 	}
-	if f.inLine != nil {
-		c.flights.end(f)
-		return
-	}
 	c.flights.idle[f] = struct{}{}
-	if c.flights.waiting() > 0 {
+	if c.flights.waiting() > 0 { // perhaps itself
 		c.flights.end(f)
 		c.advance()
 		return

@@ -130,9 +130,9 @@ func TestPTR(t *testing.T) {
 		12.2.0.192.in-addr.arpa PTR broken.example
 		12.2.0.192.in-addr.arpa PTR twelve.example
 		twelve.example A 192.0.2.12
-		13.2.0.192.in-addr.arpa PTR a.example
-		13.2.0.192.in-addr.arpa PTR b.example
 		13.2.0.192.in-addr.arpa PTR thirteen.example
+		13.2.0.192.in-addr.arpa PTR b.example
+		13.2.0.192.in-addr.arpa PTR a.example
 		thirteen.example A 192.0.2.13
 		14.2.0.192.in-addr.arpa PTR six.example
 		six.example AAAA SERVFAIL
@@ -148,7 +148,7 @@ func TestPTR(t *testing.T) {
 		{"192.0.2.10", "", "temperror", "DNS_UNANSWERED"},
 		{"192.0.2.11", "", "permerror", "PTR_MISSING"},
 		{"192.0.2.12", "twelve.example", "pass", ""},
-		{"192.0.2.13", "", "permerror", "PTR_UNCONFIRMED"}, // the name is the third
+		{"192.0.2.13", "", "permerror", "PTR_UNCONFIRMED"}, // the name is the third by the alphabet
 		{"192.0.2.14", "", "fail", "PTR_UNCONFIRMED"},      // of an IPv4 client only A counts
 		{"192.0.2.99", "", "permerror", "PTR_MISSING"},
 		{"2001:db8::1", "v6.example", "pass", ""},

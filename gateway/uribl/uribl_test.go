@@ -275,6 +275,7 @@ func TestStarved(t *testing.T) {
 		{Name: "dbl.example.net", Label: "DBL", Of: dnslist.Links | dnslist.LinkHosts | dnslist.Senders},
 		{Name: "surbl.example.net", Label: "SURBL", Of: dnslist.Links | dnslist.LinkLiterals},
 		{Name: "uribl.example.net", Label: "URIBL", Of: dnslist.Links},
+		{Name: "rhs.example.net", Label: "RHS", Of: dnslist.Senders},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +298,7 @@ func TestStarved(t *testing.T) {
 		}
 	}
 	// Without links the sender has all questions.
-	check, err := New(Config{Set: set, Resolver: fake, MaxQueries: 6})
+	check, err := New(Config{Set: set, Resolver: fake, MaxQueries: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,14 +30,37 @@ func readPostings(b []byte) []posting {
 // has the most loses his: nobody pushes out what others said. Of 64 reporters
 // with one each the newest is not taken; an operator's word always is.
 func post(list []posting, p posting) []posting {
-	if slices.Contains(list, p) {
-		return list
+	own, its := maxOwn, 0
+	if p.owner == 0 {
+		own = maxOperators
 	}
+	for _, q := range list {
+		if q == p {
+			return list
+		}
+		if q.owner == p.owner {
+			its++
+		}
+	}
+	if its < own && len(list) < maxPostings {
+		return append(list, p)
+	}
+	loser := p.owner
+	if its < own {
+		loser = mostOf(list, p)
+	}
+	list = append(list, p)
+	i := slices.IndexFunc(list, func(q posting) bool { return q.owner == loser })
+	return slices.Delete(list, i, i+1)
+}
+
+// mostOf is the reporter who has the most of a full list and p.
+func mostOf(list []posting, p posting) uint64 {
 	count := map[uint64]int{p.owner: 1}
 	for _, q := range list {
 		count[q.owner]++
 	}
-	loser, most := p.owner, 1
+	loser, most := p.owner, count[p.owner]
 	if p.owner == 0 {
 		most = 0 // an operator's word is always taken
 	}
@@ -46,19 +69,7 @@ func post(list []posting, p posting) []posting {
 			loser, most = q.owner, count[q.owner]
 		}
 	}
-	own := maxOwn
-	if p.owner == 0 {
-		own = maxOperators
-	}
-	switch {
-	case count[p.owner] > own:
-		loser = p.owner
-	case len(list) < maxPostings:
-		return append(list, p)
-	}
-	list = append(list, p)
-	i := slices.IndexFunc(list, func(q posting) bool { return q.owner == loser })
-	return slices.Delete(list, i, i+1)
+	return loser
 }
 
 // A batch is one transaction. It keeps the lists of bands that it changes and

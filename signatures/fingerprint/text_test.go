@@ -241,3 +241,12 @@ func TestResemblance(t *testing.T) {
 		}
 	}
 }
+
+// TestSeldom: a word that stands in the text more often than names do is none.
+func TestSeldom(t *testing.T) {
+	names := map[string]bool{"anna": true, "bert": true, "carl": true}
+	seldom(names, "bert, anna and (bert) or bert-anna; anna\nbert")
+	if len(names) != 2 || !names["anna"] || !names["carl"] {
+		t.Errorf("names %v", names)
+	}
+}
