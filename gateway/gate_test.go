@@ -587,7 +587,7 @@ func TestManySessionsWithoutDNS(t *testing.T) {
 	if limit := before + 24*sessions; most > limit {
 		t.Errorf("%d goroutines", most)
 	}
-	if took[sessions-1] > checkTime+100*time.Millisecond {
+	if took[sessions-1] > checkTime+2*time.Second {
 		t.Errorf("a verdict took %v", took[sessions-1])
 	}
 	for range 100 {

@@ -142,12 +142,15 @@ func (c *Config) zones() ([]dnslist.Zone, error) {
 	return zones, nil
 }
 
-// zoneNames are the names of zones.
+// zoneNames are the names of zones, and that of the fingerprint network.
 func (c *Config) zoneNames() ([]string, error) {
 	zones, err := c.zones()
-	names := make([]string, len(zones))
-	for i, z := range zones {
-		names[i] = z.Name
+	var names []string
+	for _, z := range zones {
+		names = append(names, z.Name)
+	}
+	if c.FingerprintZone != "" {
+		names = append(names, c.FingerprintZone)
 	}
 	return names, err
 }
