@@ -22,7 +22,7 @@ import (
 // clients that need no DNS notice nothing, and what it takes is bounded.
 func TestTroubleWithDNS(t *testing.T) {
 	if testing.Short() {
-		t.Skip("half a minute")
+		t.Skip("SKIPPED: takes half a minute, and -short was asked for")
 	}
 	const (
 		checkTime = time.Second

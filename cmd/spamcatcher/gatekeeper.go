@@ -46,7 +46,7 @@ func newGatekeeper(c *Config, n *network, p *policy.Policy, old *gatekeeper) (*g
 		return nil, usageError{err}
 	}
 	if k.auth, err = auth.New(auth.Config{Resolver: lists.Resolver, TrustedSealers: c.TrustedSealers, Now: lists.Now}); err != nil {
-		return nil, err
+		return nil, usageError{fmt.Errorf("%s: policy.arc_trusted: %w", c.origins["policy.arc_trusted"], err)}
 	}
 	if c.FingerprintZone != "" {
 		if k.print, err = fingerprint.New(fingerprint.Config{Zone: c.FingerprintZone, Lookup: addressesFrom(lists.Resolver)}); err != nil {

@@ -20,8 +20,9 @@ type verdict struct {
 //
 // One aligned identifier makes a pass. Without one the mail fails, unless DNS
 // did not answer a question on which that hangs, or SPF was not evaluated for
-// an aligned domain, or nobody knows for which: then nothing can be said. Where no record applies there is no DMARC; that an
-// identifier belongs to the author is then told by the public suffix list.
+// an aligned domain, or nobody knows for which: then nothing can be said. Where
+// no record applies there is no DMARC; that an identifier belongs to the author
+// is then told by the public suffix list.
 func evaluate(ctx context.Context, w *walker, d discovery, spf SPF, signatures []engine.Signature) verdict {
 	v := verdict{policy: d.policy, organization: d.organization}
 	applies := d.record != nil && !d.record.unusable

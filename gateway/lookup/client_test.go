@@ -484,7 +484,7 @@ func TestNothingIsPinned(t *testing.T) {
 // TestCacheSize: what the cache counts is about what it takes.
 func TestCacheSize(t *testing.T) {
 	if testing.Short() {
-		t.Skip("asks 10,000 questions")
+		t.Skip("SKIPPED: asks 10,000 questions, and -short was asked for")
 	}
 	s := lookuptest.Serve(t, "*.example.org. TXT "+strings.Repeat("x", 100))
 	c := client(t, Config{}, s)

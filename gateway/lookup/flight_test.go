@@ -349,7 +349,7 @@ func TestLogOfZones(t *testing.T) {
 // TestManyNames: a flood of names closes no breaker.
 func TestManyNames(t *testing.T) {
 	if testing.Short() {
-		t.Skip("asks 20,000 questions")
+		t.Skip("SKIPPED: asks 20,000 questions, and -short was asked for")
 	}
 	s := lookuptest.Serve(t, "")
 	s.Set(lookuptest.Fault{Below: "example.net", Rcode: dns.RcodeServerFailure}, lookuptest.Fault{Below: "broken.example.org", Rcode: dns.RcodeServerFailure})

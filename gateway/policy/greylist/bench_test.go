@@ -65,7 +65,7 @@ func BenchmarkNew(b *testing.B) {
 // look-up takes.
 func TestLoad(t *testing.T) {
 	if testing.Short() {
-		t.Skip("100,000 pairs")
+		t.Skip("SKIPPED: fills 100,000 pairs, and -short was asked for")
 	}
 	before := heap()
 	s, _ := fill(t)
