@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"spamcatcher/engine"
+	"spamcatcher/engine/message"
 	"spamcatcher/gateway/lookup/lookuptest"
 )
 
@@ -28,6 +30,7 @@ trusted = ["198.51.100.0/24"]
 zone = "fp.example"
 [[list]]
 zone = "own.example"
+of = ["links"]
 [[domain]]
 name = "customer.example"
 destinations = ["192.0.2.1"]
@@ -50,9 +53,12 @@ etrn_from = ["203.0.113.7", "2001:db8::/32"]
 			t.Errorf("%s, which has no PTR: %v", client, r)
 		}
 	}
-	local := c.local(f.policy)
-	if local == nil || !local("customer.example") || local("example.org") {
-		t.Error("our own domains are not told from others")
+	m := &engine.Mail{Message: message.Parse([]byte("Subject: two\r\n\r\nhttp://www.customer.example/a and http://www.other.example/b\r\n"), message.Limits{})}
+	if _, err := f.links.Inspect(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if asked := strings.Join(dns.Asked(), " "); strings.Contains(asked, "customer.example.own.example") || !strings.Contains(asked, "other.example.own.example") {
+		t.Errorf("our own domains are not told from others: %s", asked)
 	}
 	names, err := c.zoneNames()
 	if err != nil || !slices.Contains(names, "fp.example") || !slices.Contains(names, "own.example") || !slices.Contains(names, "zen.spamhaus.org") {
