@@ -232,11 +232,15 @@ func ModelFile(dir string) string { return filepath.Join(dir, modelFile) }
 
 // LoadModel returns the site's model in dir, or the one in the binary where
 // the site has none.
-func LoadModel(dir string) (*Model, error) {
+func LoadModel(dir string) (*Model, error) { return LoadModelOr(dir, Embedded) }
+
+// LoadModelOr returns the site's model in dir, or what base returns where the
+// site has none.
+func LoadModelOr(dir string, base func() (*Model, error)) (*Model, error) {
 	name := ModelFile(dir)
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return Embedded()
+		return base()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the model: %w", err)

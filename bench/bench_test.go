@@ -19,7 +19,11 @@ func ruleset(tb testing.TB) *rules.Ruleset {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	set, err := rules.Compile(list, signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol)
+	foreign := []string{bayes.TextSymbol, bayes.WordsSymbol}
+	for _, s := range signatures.New(signatures.Config{}).Symbols() {
+		foreign = append(foreign, s.Name)
+	}
+	set, err := rules.Compile(list, foreign...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -46,10 +50,12 @@ func newEngine(tb testing.TB) *engine.Engine {
 // alone.
 func wire(tb testing.TB, set *rules.Ruleset, model *bayes.Model) *engine.Engine {
 	tb.Helper()
+	malware := malwareCheck(tb)
 	c := engine.PlanConfig{
-		First: []engine.Check{set, signatures.New()}, Combiners: []engine.Combiner{set},
+		First: []engine.Check{set}, Checks: []engine.Check{malware}, Opener: signatures.Name, Combiners: []engine.Combiner{set},
 		Prices: set.Prices(), Bias: engine.DefaultBias, Digest: set.Digest(),
 	}
+	maps.Copy(c.Prices, malware.Prices())
 	if model != nil {
 		c.First = append(c.First, model)
 		maps.Copy(c.Prices, model.Prices())
@@ -65,6 +71,16 @@ func wire(tb testing.TB, set *rules.Ruleset, model *bayes.Model) *engine.Engine 
 		tb.Fatal(err)
 	}
 	return e
+}
+
+// malwareCheck looks for the built-in signatures.
+func malwareCheck(tb testing.TB) *signatures.Check {
+	tb.Helper()
+	known, err := signatures.Load(true, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return signatures.New(signatures.Config{Set: known})
 }
 
 // views asks for everything that the checks may ask for.

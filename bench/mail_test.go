@@ -11,6 +11,8 @@ import (
 	"spamcatcher/corpus"
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/signatures/unpack"
+	"spamcatcher/signatures/unpack/format"
 )
 
 // sizeClasses are those that real mail is sorted into, by bytes.
@@ -34,15 +36,16 @@ func TestStagesOnMail(t *testing.T) {
 	set, model := ruleset(t), embedded(t)
 	e := wire(t, set, model)
 	ctx := t.Context()
-	stages := []string{"parse", "views", "rules", "bayes", "combine", "whole"}
+	malware := malwareCheck(t)
+	stages := []string{"parse", "views", "rules", "bayes", "unpack", "signatures", "combine", "whole"}
 	costs := make([][][]float64, len(sizeClasses)+1) // class, stage, message; the last class is all
 	for i := range costs {
 		costs[i] = make([][]float64, len(stages))
 	}
-	measure := func(raw []byte) [6]float64 {
-		var best [6]float64
+	measure := func(raw []byte) [8]float64 {
+		var best [8]float64
 		for try := range 3 {
-			var took [6]float64
+			var took [8]float64
 			clock := time.Now()
 			lap := func(i int) {
 				now := time.Now()
@@ -63,12 +66,19 @@ func TestStagesOnMail(t *testing.T) {
 				t.Fatal(err)
 			}
 			lap(3)
-			set.Combine(m, append(hits, more...))
+			unpack.Walk(ctx, m.Message, format.Limits{}, func(*format.File) error { return nil })
 			lap(4)
+			found, err := malware.Inspect(ctx, m) // unpacks again
+			if err != nil {
+				t.Fatal(err)
+			}
+			lap(5)
+			set.Combine(m, slices.Concat(hits, more, found))
+			lap(6)
 			if v := e.Judge(ctx, &engine.Mail{Message: message.Parse(raw, message.Limits{})}); len(v.Faults) > 0 {
 				t.Fatalf("faults %v", v.Faults)
 			}
-			lap(5)
+			lap(7)
 			for i := range best {
 				if try == 0 || took[i] < best[i] {
 					best[i] = took[i]

@@ -17,7 +17,7 @@ import (
 // of the fixed set.
 func stages(t *testing.T) (jobs []bench.Job) {
 	set, model := ruleset(t), embedded(t)
-	e := wire(t, set, model)
+	e, malware := wire(t, set, model), malwareCheck(t)
 	ctx := t.Context()
 	for _, m := range bench.Messages() {
 		parsed := func() any {
@@ -68,6 +68,7 @@ func stages(t *testing.T) (jobs []bench.Job) {
 		}
 		hits := inspect("rules", set)
 		hits = append(hits, inspect("bayes", model)...)
+		hits = append(hits, inspect("signatures", malware)...)
 		combined := len(set.Combine(viewed().(*engine.Mail), hits))
 		add("combine", viewed, func(given any) error {
 			if got := len(set.Combine(given.(*engine.Mail), hits)); got != combined {

@@ -91,6 +91,12 @@ func (e *Engine) Judge(ctx context.Context, m *Mail) Verdict {
 		defer cancel()
 	}
 
+	if plan.opener >= 0 {
+		open := *m
+		open.Inside = newInside()
+		m = &open
+	}
+
 	var v Verdict
 	answers, busy := e.start(ctx, plan, m)
 
@@ -151,11 +157,17 @@ func (e *Engine) start(ctx context.Context, plan *running, m *Mail) (answers cha
 		if plan.late[i].Load() >= e.maxLate {
 			busy[i] = true
 			answers <- answer{check: i}
+			if i == plan.opener {
+				m.Inside.Tell(nil)
+			}
 			continue
 		}
 		go func() {
 			stop := context.AfterFunc(ctx, func() { plan.late[i].Add(1) })
 			hits, fault := inspect(ctx, check, m)
+			if i == plan.opener {
+				m.Inside.Tell(nil) // if the check did not: nobody waits in vain
+			}
 			answers <- answer{check: i, hits: hits, fault: fault}
 			if !stop() {
 				plan.late[i].Add(-1)

@@ -22,6 +22,8 @@ type Mail struct {
 	Message *message.Message
 	// Answers keeps what checks are told by the network; nil keeps nothing.
 	Answers *Answers
+	// Inside is what the check that opens attachments finds in them; Judge sets it.
+	Inside *Inside
 }
 
 // A Session is what the connection told. Its zero value means that the mail

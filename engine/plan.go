@@ -18,6 +18,9 @@ type PlanConfig struct {
 	First []Check
 	// Checks run side by side under the deadline.
 	Checks []Check
+	// Opener names the one of Checks that opens attachments and tells Mail.Inside
+	// what it found; "" for none.
+	Opener string
 	// Combiners run after all checks, each seeing the hits of those before.
 	Combiners []Combiner
 	// Prices are the symbols' prices in log-odds (natural logarithm). A
@@ -35,6 +38,7 @@ type Plan struct {
 	id        string
 	first     []Check
 	checks    []Check
+	opener    int // index in checks, -1 for none
 	combiners []Combiner
 	bias      float64
 	symbols   map[string]pricedSymbol
@@ -53,6 +57,7 @@ func NewPlan(c PlanConfig) (*Plan, error) {
 	p := &Plan{
 		first:     slices.Clone(c.First),
 		checks:    slices.Clone(c.Checks),
+		opener:    slices.IndexFunc(c.Checks, func(x Check) bool { return c.Opener != "" && x.Name() == c.Opener }),
 		combiners: slices.Clone(c.Combiners),
 		bias:      c.Bias,
 		symbols:   map[string]pricedSymbol{},
@@ -62,6 +67,9 @@ func NewPlan(c PlanConfig) (*Plan, error) {
 	}
 	if math.IsNaN(p.bias) || math.IsInf(p.bias, 0) {
 		return nil, fmt.Errorf("plan: bias %v is not a finite number", c.Bias)
+	}
+	if c.Opener != "" && p.opener < 0 {
+		return nil, fmt.Errorf("plan: the opener %q is none of the checks", c.Opener)
 	}
 	names := map[string]bool{}
 	for _, check := range slices.Concat(p.first, p.checks) {

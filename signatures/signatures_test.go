@@ -46,7 +46,7 @@ func TestEICAR(t *testing.T) {
 		"harmless":         {attached("7bit", "EICAR-STANDARD-ANTIVIRUS-TEST-FILE"), 0},
 	} {
 		m := &engine.Mail{Message: message.Parse([]byte(c.raw), message.Limits{})}
-		hits, err := signatures.New().Inspect(t.Context(), m)
+		hits, err := signatures.New(signatures.Config{}).Inspect(t.Context(), m)
 		if err != nil || len(hits) != c.hits {
 			t.Errorf("%s: hits %v, error %v; want %d", name, hits, err, c.hits)
 		}
@@ -54,7 +54,7 @@ func TestEICAR(t *testing.T) {
 }
 
 func TestVirusScoresHundred(t *testing.T) {
-	plan, err := engine.NewPlan(engine.PlanConfig{Checks: []engine.Check{signatures.New()}})
+	plan, err := engine.NewPlan(engine.PlanConfig{Checks: []engine.Check{signatures.New(signatures.Config{})}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,17 @@ type Config struct {
 	BuiltinRules bool
 	SpamAssassin []string // rule files and directories of SpamAssassin
 	RuleUpdate   time.Duration
-	NetCheck     bool
+	UpdateURL    string   // of the rule channel; "" is none
+	UpdateKeys   []string // minisign public keys, or files with them
+	UpdateShare  int      // per cent
+
+	BuiltinSignatures                       bool
+	SignatureDirs                           []string
+	UnpackDepth, UnpackMembers, UnpackRatio int
+	UnpackBytes, UnpackMemberBytes          int64
+	UnpackTime                              time.Duration
+
+	NetCheck bool
 
 	DNSServers []string
 	DNSTimeout time.Duration
@@ -83,6 +93,7 @@ type Config struct {
 
 	// Warnings are what was wrong but could be worked around.
 	Warnings []string
+	adopted  *adopted          // nil: not looked up yet
 	origins  map[string]string // setting -> where its value came from
 }
 
@@ -217,6 +228,9 @@ func (c *Config) check() error {
 		if mode := cmp.Or(s.TLS, c.RelayTLS); len(s.Pins) > 0 && mode != "verify" {
 			return fmt.Errorf("%s: tls_pin: pins count with tls = \"verify\" only, and it is %q", s.origins["tls_pin"], mode)
 		}
+	}
+	if c.UpdateURL != "" && len(c.UpdateKeys) == 0 {
+		return fail("update.url", "update.key is needed, too: the public key that the channel's rules are signed with")
 	}
 	if c.Memory < c.MaxMessage {
 		return fail("limits.memory", "%d bytes are less than one message of limits.message (%d bytes)", c.Memory, c.MaxMessage)

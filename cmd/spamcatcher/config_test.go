@@ -48,7 +48,7 @@ virus_action = "hold"
 	if got := c.Global.Reject.String() + ", " + c.Global.Discard.String() + ", " + c.Global.Flag.String(); got != "99.5, 25 points, 100" {
 		t.Errorf("thresholds %s", got)
 	}
-	if len(c.ByDomain) != 1 || c.ByDomain[0].Settings.Flag.String() != "40" || len(c.ByAddress) != 1 || c.ByAddress[0].Settings.Virus != "hold" {
+	if len(c.ByDomain) != 1 || c.ByDomain[0].Settings.Flag.String() != "40" || len(c.ByAddress) != 1 || c.ByAddress[0].Settings.Virus != "quarantine" {
 		t.Errorf("scopes %+v, %+v", c.ByDomain, c.ByAddress)
 	}
 	if got := c.origins["spam_reject"]; !strings.HasSuffix(got, "spamcatcher.toml:5") {

@@ -94,8 +94,9 @@ func (c *Config) queueAtRest() queue.Config {
 	return q
 }
 
-// serveControl answers the commands on the socket until ctx ends.
-func serveControl(ctx context.Context, socket string, q store) (stop func(context.Context) error, err error) {
+// serveControl answers the commands on the socket until ctx ends; more adds to
+// what it answers.
+func serveControl(ctx context.Context, socket string, q store, more ...func(*http.ServeMux)) (stop func(context.Context) error, err error) {
 	// A socket file that nobody listens on was left by a crash; the queue's
 	// lock already keeps a second gateway out.
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -115,7 +116,7 @@ func serveControl(ctx context.Context, socket string, q store) (stop func(contex
 		l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	server := &http.Server{Handler: controlHandler(q), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: controlHandler(q, more...), ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(l)
 	return func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
@@ -141,8 +142,11 @@ func shortPath(socket string) (path string, forget func(), err error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(socket)), func() { dir.Close() }, nil
 }
 
-func controlHandler(q store) http.Handler {
+func controlHandler(q store, more ...func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
+	for _, add := range more {
+		add(mux)
+	}
 	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, r *http.Request) {})
 	mux.HandleFunc("GET /items", func(w http.ResponseWriter, r *http.Request) {
 		encode := json.NewEncoder(w)

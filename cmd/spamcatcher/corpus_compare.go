@@ -140,7 +140,7 @@ func sideOf(g *global, name string, rulesOnly bool) (*engine.Engine, error) {
 	}
 	var model *bayes.Model
 	if !rulesOnly {
-		if model, err = bayes.LoadModel(config.bayesDir()); err != nil {
+		if model, err = config.model(); err != nil {
 			return nil, err
 		}
 	}

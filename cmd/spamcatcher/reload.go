@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"spamcatcher/queue"
+	"spamcatcher/rules/update"
 )
 
 // watch reloads on SIGHUP, and when a file that the configuration consists of
@@ -164,8 +165,9 @@ func (f *inForce) stamps() map[string]stamp {
 		files = append(append(files, path), found...)
 	}
 	files = append(files, filepath.Join(f.config.bayesDir(), "model")) // what train and learn make
+	files = append(files, update.CurrentFile(f.config.updateDir()))    // which rules of the channel are in force
 	slices.Sort(files)
-	stamps := map[string]stamp{}
+	stamps := stampsBelow(f.config.signatureDirectories())
 	for _, name := range files {
 		if info, err := os.Stat(name); err == nil {
 			stamps[name] = stamp{info.Size(), info.ModTime()}

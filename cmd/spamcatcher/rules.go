@@ -15,15 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"spamcatcher/rules"
-	"spamcatcher/rules/builtin"
 	"spamcatcher/rules/native"
 )
 
-// loadRules reads the rules that c asks for: the built-in ones, then files.
+// loadRules reads the rules that c asks for: the built-in ones, or those of the
+// rule channel in their place, then files.
 func loadRules(c *Config) ([]rules.Rule, error) {
 	var list []rules.Rule
 	if c.BuiltinRules {
-		own, err := builtin.Rules()
+		own, err := c.ownRules()
 		if err != nil {
 			return nil, err
 		}
@@ -90,12 +90,12 @@ func ruleset(g *global, files []string) (*rules.Ruleset, error) {
 func rulesCommand(g *global) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rules",
-		Short: "List, check and test rules",
-		Long: `Rules are TOML files; those inside the program are used unless the configuration says
-otherwise. Without FILE the commands work on the rules in force, with FILE on those
-files alone.`,
+		Short: "List, check, test, update and publish rules",
+		Long: `Rules are TOML files; those inside the program, or newer ones of a rule channel, are
+used unless the configuration says otherwise. Without FILE the commands list, check and
+test work on the rules in force, with FILE on those files alone.`,
 	}
-	root.AddCommand(rulesList(g), rulesCheck(g), rulesTest(g))
+	root.AddCommand(rulesList(g), rulesCheck(g), rulesTest(g), rulesStatus(g), rulesUpdate(g), rulesRollback(g), rulesPublish(g), rulesKey())
 	return root
 }
 

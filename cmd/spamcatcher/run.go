@@ -72,6 +72,7 @@ type service struct {
 	queue   *queue.Queue
 	relay   *relay.Relay
 	network *network
+	recent  recent // mail that was judged lately
 	steps   []step
 	ports   atomic.Pointer[[]netip.AddrPort] // that mail is accepted at
 
@@ -192,7 +193,7 @@ func run(ctx context.Context, g *global, flags overrides, clock func() time.Time
 			return ctx.Err()
 		}
 	})
-	stopControl, err := serveControl(ctx, c.socket(), local{s.queue})
+	stopControl, err := serveControl(ctx, c.socket(), local{s.queue}, s.answerUpdates)
 	if err != nil {
 		return err
 	}
@@ -207,6 +208,18 @@ func run(ctx context.Context, g *global, flags overrides, clock func() time.Time
 		return errors.Join(server.Shutdown(ctx), server.Close())
 	})
 	go s.watch(ctx, hangup, g, flags)
+	updates := make(chan struct{})
+	asking, stopAsking := context.WithCancel(ctx)
+	go func() { defer close(updates); s.updateRules(asking) }()
+	s.onShutdown("ending the questions to the rule channel", func(ctx context.Context) error {
+		stopAsking()
+		select {
+		case <-updates:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 	notify(stateReady)
 
 	select {
@@ -270,7 +283,7 @@ func (s *service) newServer(c *Config) (*gateway.Server, error) {
 	}
 	return gateway.New(gateway.Config{
 		Hostname:  c.Hostname,
-		Judge:     s.judge,
+		Judge:     remembering{s.judge, s},
 		Queue:     s.queue,
 		Policy:    func() *policy.Policy { return s.now.Load().policy },
 		Gate:      func() *policy.Gate { return s.now.Load().gate },

@@ -38,7 +38,7 @@ func thresholdSettings[T any](of func(*T) *policy.Settings) []setting[T] {
 		})
 	}
 	return append(list, setting[T]{
-		key: "virus_action", doc: "what happens to malware: refuse, hold, tag or pass",
+		key: "virus_action", doc: "what happens to malware: refuse, quarantine, discard, tag or pass",
 		fallback: func() any { return string(policy.VirusRefuse) },
 		set:      func(c *T, value any) error { return setVirus(of(c), value) },
 		show:     func(c *T) string { return fmt.Sprintf("%q", of(c).Virus) },

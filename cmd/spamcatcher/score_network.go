@@ -53,7 +53,7 @@ func newScorer(ctx context.Context, c *Config, o scoreOptions) (*scorer, error) 
 		s.close()
 		return nil, err
 	}
-	plan, err := newPlan(&asking, s.keeper)
+	_, plan, err := compilePlan(&asking, s.keeper, nil)
 	if err == nil {
 		s.engine, err = engine.New(plan, engine.Config{Timeout: c.CheckTimeout})
 	}

@@ -65,7 +65,7 @@ func newTeacher(c *Config) (*teacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := bayes.Embedded()
+	base, err := c.baseModel()
 	if err != nil {
 		return nil, err
 	}

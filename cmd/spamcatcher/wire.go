@@ -19,13 +19,14 @@ import (
 	"spamcatcher/signatures"
 )
 
-// newPlan is the plan that c asks for: its rules, its model, and the checks of k.
-func newPlan(c *Config, k *gatekeeper) (*engine.Plan, error) {
+// newPlan is the plan that c asks for: its rules, its model, the checks of k, and
+// the signatures known.
+func newPlan(c *Config, k *gatekeeper, known *signatures.Set) (*engine.Plan, error) {
 	list, err := loadRules(c)
 	if err != nil {
 		return nil, err
 	}
-	model, err := bayes.LoadModel(c.bayesDir())
+	model, err := c.model()
 	if err != nil {
 		return nil, err
 	}
@@ -33,21 +34,26 @@ func newPlan(c *Config, k *gatekeeper) (*engine.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planWith(list, model, site, k)
+	return planWith(list, model, site, k, signatures.New(signatures.Config{Set: known, Limits: c.unpackLimits()}))
 }
 
-// planOf is planWith for rules and model alone. Without a model the rules judge
-// alone.
+// planOf is planWith for rules, model and the built-in signatures alone. Without a
+// model the rules judge alone.
 func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
-	return planWith(list, model, nil, &gatekeeper{})
+	known, err := builtInSignatures()
+	if err != nil {
+		return nil, err
+	}
+	return planWith(list, model, nil, &gatekeeper{}, signatures.New(signatures.Config{Set: known}))
 }
 
 // planWith names every check, in order. This list is the plan. First come those
 // that are local and take time linear in the message: none needs the deadline,
-// and a goroutine of its own would cost a mail more than its check. Then those
+// and a goroutine of its own would cost a mail more than its check. Then malware,
+// because what a small attachment expands to can take long, and those
 // that ask the network. site are the site's SpamAssassin rules, nil for none;
 // where both have a symbol, the site's stands.
-func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set, k *gatekeeper) (*engine.Plan, error) {
+func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set, k *gatekeeper, malware *signatures.Check) (*engine.Plan, error) {
 	first := []priced{auth.NewCheck(), policy.NewCheck(k.lists)}
 	var asking []priced // rules may name their symbols also where DNS is not asked
 	if k.links != nil {
@@ -59,9 +65,8 @@ func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set, k *
 	if model != nil {
 		first = append(first, model)
 	}
-	malware := signatures.New()
-	foreign := []string{signatures.Symbol, bayes.TextSymbol, bayes.WordsSymbol}
-	for _, check := range slices.Concat(first, asking) {
+	foreign := []string{bayes.TextSymbol, bayes.WordsSymbol}
+	for _, check := range slices.Concat(first, []priced{malware}, asking) {
 		for _, s := range check.Symbols() {
 			if !slices.Contains(foreign, s.Name) {
 				foreign = append(foreign, s.Name)
@@ -79,12 +84,15 @@ func planWith(list []rules.Rule, model *bayes.Model, site *spamassassin.Set, k *
 		return nil, usageError{err}
 	}
 	c := engine.PlanConfig{
-		First:     []engine.Check{set, malware},
+		First:     []engine.Check{set},
+		Checks:    []engine.Check{malware},
+		Opener:    signatures.Name,
 		Combiners: []engine.Combiner{set},
 		Prices:    set.Prices(),
 		Bias:      engine.DefaultBias,
-		Digest:    set.Digest(),
+		Digest:    set.Digest() + " " + malware.Digest(),
 	}
+	maps.Copy(c.Prices, malware.Prices())
 	for _, check := range first {
 		c.First = append(c.First, check)
 		maps.Copy(c.Prices, check.Prices())
@@ -124,7 +132,7 @@ func newEngine(c *Config) (*engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := newPlan(c, k)
+	_, plan, err := compilePlan(c, k, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +145,7 @@ type inForce struct {
 	domains *domain.Table
 	policy  *policy.Policy
 	gatekeeper
+	known  *knownSignatures
 	plan   *engine.Plan
 	unread []string // sender lists that could not be read
 }
@@ -161,11 +170,16 @@ func prepare(c *Config, n *network, old *inForce) (*inForce, []error, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
-	plan, err := newPlan(c, k)
+	var knownBefore *knownSignatures
+	if old != nil {
+		knownBefore = old.known
+	}
+	known, plan, err := compilePlan(c, k, knownBefore)
 	if err != nil {
 		return nil, warnings, err
 	}
-	next := &inForce{config: c, domains: domains, policy: p, gatekeeper: *k, plan: plan}
+	warnings = append(warnings, known.warnings()...)
+	next := &inForce{config: c, domains: domains, policy: p, gatekeeper: *k, known: known, plan: plan}
 	for _, w := range warnings {
 		var path *fs.PathError
 		if errors.As(w, &path) {

@@ -14,7 +14,8 @@ type Link struct {
 	Host   string // lower case, without port; the domain of a mailto:
 	Text   string // the visible text of the anchor, "" for bare links
 	// Source is "text", "href", "image", "form", "meta", "area", "style",
-	// "header", "attachment", or "encoded" for a link found inside another.
+	// "header", "attachment", "inside" for what ReadLinks was given, or "encoded"
+	// for a link found inside another.
 	Source string
 	// Deceptive says that Text shows another host than the registered domain
 	// that the link leads to.
@@ -23,6 +24,16 @@ type Link struct {
 	Punycode   bool // the host has an xn-- label
 	UserInfo   bool // something stands before an @ in front of the host
 	Obfuscated bool // the host is percent-encoded or written in another odd way
+}
+
+// ReadLinks reads addresses that were found elsewhere than in the text of a
+// message: in documents, or drawn in pictures. At most 2,000 links are returned.
+func ReadLinks(addresses []string) []Link {
+	f := finder{lim: 2000, found: new(defects)}
+	for _, a := range addresses {
+		f.add(a, "", "inside")
+	}
+	return f.links
 }
 
 // findLinks takes links from three places in this order: the attributes of

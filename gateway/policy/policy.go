@@ -38,7 +38,10 @@ type VirusAction string
 
 const (
 	VirusRefuse VirusAction = "refuse"
-	VirusHold   VirusAction = "hold"
+	// VirusHold may also be written "hold".
+	VirusHold VirusAction = "quarantine"
+	// VirusDiscard accepts the message and drops it.
+	VirusDiscard VirusAction = "discard"
 	// VirusTag leaves it to the thresholds, and tags and flags what they let
 	// through.
 	VirusTag VirusAction = "tag"
@@ -50,10 +53,12 @@ const (
 func ParseVirusAction(text string) (VirusAction, error) {
 	a := VirusAction(strings.ToLower(strings.TrimSpace(text)))
 	switch a {
-	case VirusRefuse, VirusHold, VirusTag, VirusPass:
+	case "hold":
+		return VirusHold, nil
+	case VirusRefuse, VirusHold, VirusDiscard, VirusTag, VirusPass:
 		return a, nil
 	}
-	return VirusRefuse, fmt.Errorf("virus action %q is none of refuse, hold, tag, pass", text)
+	return VirusRefuse, fmt.Errorf("virus action %q is none of refuse, quarantine, discard, tag, pass", text)
 }
 
 // A Config is what a policy is made of. Its zero value delivers everything but
@@ -220,7 +225,7 @@ type Decision struct {
 //
 //  1. Malware makes the score 100, and nothing overrides that. Otherwise a
 //     sender who is approved makes it 0, one who is blocked 100.
-//  2. Malware is refused or held if the virus action says so.
+//  2. Malware is refused, held or discarded if the virus action says so.
 //  3. The thresholds are asked, the one that tells the sender first: reject,
 //     discard, quarantine.
 //  4. What is not refused is tagged and flagged by its own thresholds.
@@ -284,6 +289,8 @@ func (p *Policy) outcome(set Settings, senders []sender, recipient string, v eng
 		o.Action = Refuse
 	case v.Virus != "" && set.Virus == VirusHold:
 		o.Action = Hold
+	case v.Virus != "" && set.Virus == VirusDiscard:
+		o.Action = Discard
 	case stand.reaches(set.Reject):
 		act(Refuse, "spam_reject", set.Reject)
 	case stand.reaches(set.Discard):

@@ -55,7 +55,11 @@ func set(t testing.TB, pairs ...any) Settings {
 	var s Settings
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i] == "virus" {
-			s.Virus = VirusAction(pairs[i+1].(string))
+			action, err := ParseVirusAction(pairs[i+1].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Virus = action
 			continue
 		}
 		th, err := ParseThreshold(pairs[i+1])
@@ -93,6 +97,8 @@ func TestThresholdsDecide(t *testing.T) {
 		{"malware is refused", Settings{}, engine.Verdict{Score: 100, Virus: "EICAR"}, "REFUSE 100.0"},
 		{"malware is refused though thresholds are 100", set(t, "reject", 100), engine.Verdict{Score: 100, Virus: "EICAR"}, "REFUSE 100.0"},
 		{"malware is held", set(t, "virus", "hold", "reject", 50, "discard", 50), engine.Verdict{Score: 100, Virus: "EICAR"}, "hold 100.0"},
+		{"malware goes to the quarantine", set(t, "virus", "quarantine", "reject", 50), engine.Verdict{Score: 100, Virus: "EICAR"}, "hold 100.0"},
+		{"malware is discarded", set(t, "virus", "discard", "reject", 50), engine.Verdict{Score: 100, Virus: "EICAR"}, "discard 100.0"},
 		{"malware passes", set(t, "virus", "pass"), engine.Verdict{Score: 100, Virus: "EICAR"}, "deliver 100.0"},
 		{"malware passes, flagged by threshold", set(t, "virus", "pass", "flag", 99), engine.Verdict{Score: 100, Virus: "EICAR"}, "deliver 100.0 flag"},
 		{"malware passes to the thresholds", set(t, "virus", "pass", "reject", 99), engine.Verdict{Score: 100, Virus: "EICAR"}, "REFUSE 100.0"},
@@ -349,8 +355,8 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestParseVirusAction(t *testing.T) {
-	for _, in := range []string{"refuse", "HOLD", " tag ", "pass"} {
-		if a, err := ParseVirusAction(in); err != nil || string(a) != strings.ToLower(strings.TrimSpace(in)) {
+	for in, want := range map[string]VirusAction{"refuse": VirusRefuse, "Quarantine": VirusHold, "HOLD": VirusHold, "discard": VirusDiscard, " tag ": VirusTag, "pass": VirusPass} {
+		if a, err := ParseVirusAction(in); err != nil || a != want {
 			t.Errorf("%q: %q, %v", in, a, err)
 		}
 	}

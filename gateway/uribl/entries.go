@@ -2,6 +2,7 @@ package uribl
 
 import (
 	"cmp"
+	"context"
 	"hash/fnv"
 	"net/netip"
 	"slices"
@@ -28,13 +29,17 @@ type entry struct {
 const (
 	maxAuthors = 2   // addresses in From
 	maxHosts   = 100 // different hosts in links of one rank
+
+	// maxOpening is how long attachments may take to be opened before their links
+	// are given up.
+	maxOpening = time.Second
 )
 
 // gather returns what zones can be asked about a mail, each name once: the
 // domains of its sender, and what its links lead to, the most telling first, with
 // the least telling of both at the end; and the hosts of its links, in the same
 // order.
-func (c *Check) gather(m *engine.Mail) (senders, links []entry, hosts []string) {
+func (c *Check) gather(ctx context.Context, m *engine.Mail) (senders, links []entry, hosts []string) {
 	// Who sends: a name or two, mostly, which stay when the links change.
 	s := gatherer{Check: c, at: map[string]int{}}
 	for i, from := range m.Message.Header().Addresses("From") {
@@ -51,7 +56,10 @@ func (c *Check) gather(m *engine.Mail) (senders, links []entry, hosts []string) 
 	// more, and the questions may not suffice for all.
 	l := gatherer{Check: c, at: map[string]int{}}
 	var whole []string
-	for _, t := range ranked(m.Message.Links(), m.Session.Time, c.max/4) {
+	waiting, cancel := context.WithTimeout(ctx, maxOpening)
+	defer cancel()
+	all := slices.Concat(m.Message.Links(), m.Inside.Links(waiting))
+	for _, t := range ranked(all, m.Session.Time, c.max/4) {
 		host, ok := l.link(t.host)
 		if !ok || t.mail || slices.Contains(hosts, host) {
 			continue
@@ -125,7 +133,7 @@ const lastRank = 3
 // servers, mostly, and a header's links are seen by nobody.
 func rank(l *message.Link) int {
 	switch l.Source {
-	case "attachment":
+	case "attachment", "inside":
 		return 1
 	case "header":
 		return 2

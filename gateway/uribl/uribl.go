@@ -5,7 +5,7 @@
 // same answers give the same findings whoever came first:
 //
 //  1. The entries are gathered (entries.go): the sender's domains, and hosts of
-//     links, the visible ones first, pictures last. Where there are more than
+//     links, the visible ones first, then those inside attachments, pictures last. Where there are more than
 //     can be asked about, the time of arrival draws who comes first, so that
 //     links to harmless places in front of the one that matters are in vain.
 //     Each host becomes its registered domain, and the whole host for zones
@@ -133,7 +133,7 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	}
 	q := &inquiry{Check: c, mail: m, found: map[string][]string{}, silent: map[string]bool{}}
 	q.notice()
-	senders, links, hosts := c.gather(m)
+	senders, links, hosts := c.gather(ctx, m)
 	hosts, kept := q.toResolve(hosts)
 	questions := q.pair(nil, senders, (c.max-kept)/3)
 	questions = q.pair(questions, links, c.max-kept)

@@ -29,12 +29,46 @@ func Rules() ([]rules.Rule, error) {
 	if err != nil {
 		return list, err
 	}
+	return priced(list, prices), nil
+}
+
+// From returns the rules of a bundle: its files rules/*.toml in the place of the
+// embedded ones, and its rules/prices.toml in the place of the embedded prices.
+// What the bundle leaves out stays as it is embedded.
+func From(bundle fs.FS) ([]rules.Rule, error) {
+	names, err := fs.Glob(bundle, "rules/*.toml")
+	if err != nil {
+		return nil, err
+	}
+	const prices = "rules/" + pricesFile
+	names = slices.DeleteFunc(names, func(name string) bool { return name == prices })
+	list, err := AsWritten()
+	if len(names) > 0 {
+		list, err = native.Load(bundle, names...)
+	}
+	if err != nil {
+		return list, err
+	}
+	p, err := Prices()
+	if text, missing := fs.ReadFile(bundle, prices); missing == nil {
+		p, err = native.ParsePrices(prices, text)
+	} else if !errors.Is(missing, fs.ErrNotExist) {
+		err = missing
+	}
+	if err != nil {
+		return list, err
+	}
+	return priced(list, p), nil
+}
+
+// priced lays fitted points over those that the rules' files give.
+func priced(list []rules.Rule, p native.Prices) []rules.Rule {
 	for i := range list {
-		if points, ok := prices.Points[list[i].Symbol]; ok {
+		if points, ok := p.Points[list[i].Symbol]; ok {
 			list[i].Points = points
 		}
 	}
-	return list, nil
+	return list
 }
 
 // AsWritten returns the rules with the points that their files give by

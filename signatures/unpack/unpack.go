@@ -17,45 +17,67 @@ type Found struct {
 	Marks  []format.Mark
 	Links  []string // addresses in documents and codes, as written
 	Faults []error  // panics of a decoder, and errors of visit
+	Files  int      // files found inside the parts
+	Bytes  int64    // bytes that were unpacked
 }
 
-// formats names every format, in the order in which they are tried.
-func formats() []format.Format {
-	list := append(archive.Formats(), mail{})
-	list = append(list, document.Formats()...)
-	return append(list, picture.Formats()...)
-}
-
-// Walk calls visit for the message as a whole, each of its parts, and each file
-// inside them, as far as limits allow. It takes the time that l allows at most.
+// Walk calls visit for the message as a whole, each of its parts in each reading,
+// and each file inside them, as far as limits allow. All that lies openly in the
+// message is visited before the first part is opened. It takes the time that l
+// allows at most.
 func Walk(ctx context.Context, m *message.Message, l format.Limits, visit func(*format.File) error) Found {
-	j := format.NewJob(ctx, l, formats(), nil, visit)
-	if err := j.Emit(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: m.Raw()}); err == nil {
-		parts(j, m)
+	letters := &mail{open: []*letter{{message: m}}}
+	list := append(archive.Formats(), letters)
+	list = append(list, document.Formats()...)
+	list = append(list, picture.Formats()...)
+	j := format.NewJob(ctx, l, list, nil, visit)
+	j.AskPasswords(letters.passwords)
+	// What stopped the job is among its marks.
+	if err := j.Visit(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: m.Raw()}); err == nil {
+		_ = parts(j, m, false)
 	}
-	return Found{Marks: j.Marks(), Links: j.Links(), Faults: j.Faults()}
+	return Found{Marks: j.Marks(), Links: j.Links(), Faults: j.Faults(), Files: j.Files(), Bytes: j.Bytes()}
 }
 
-// parts emits the leaves of a message, in every reading.
-func parts(j *format.Job, m *message.Message) error {
+// parts emits the leaves of a message, in every reading: first all are visited,
+// then each is opened. The leaves of a message that was itself unpacked count
+// against the limits.
+func parts(j *format.Job, m *message.Message, count bool) error {
+	var files []*format.File
 	for _, p := range m.Parts() {
-		if len(p.Children) > 0 {
+		f := &format.File{Kind: format.Part, Name: p.Name, Declared: p.MediaType}
+		if len(p.Children) == 0 {
+			f.Data = p.Decoded()
+		} else if hidden(p) {
+			f.Name, f.Declared, f.Type, f.Data = "header", "", "text/rfc822-headers", header(p.Children[0])
+		} else {
 			continue
 		}
-		if err := j.Emit(&format.File{Kind: format.Part, Name: p.Name, Declared: p.MediaType, Data: p.Decoded()}); err != nil {
+		if count {
+			f.Data, f.Cut = j.Take(f.Data)
+		}
+		if err := j.Visit(f); err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	for _, f := range files {
+		if err := j.Open(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mail reads messages that are files: what an archive or an encoding hides.
-type mail struct{}
+// hidden says that p is a message whose header the bytes of the mail do not show.
+func hidden(p *message.Part) bool {
+	return p.MediaType == "message/rfc822" && (p.Encoding == "base64" || p.Encoding == "quoted-printable")
+}
 
-func (mail) Name() string { return "mail" }
-
-func (mail) Reads(f *format.File) bool { return f.Kind != format.Mail && f.Type == "message/rfc822" }
-
-func (mail) Open(j *format.Job, f *format.File) error {
-	return parts(j, message.Parse(f.Data, message.Limits{}))
+// header is the header block of a part.
+func header(p *message.Part) (block []byte) {
+	for _, f := range p.Header.Fields() {
+		block = append(block, f.Raw...)
+	}
+	return block
 }

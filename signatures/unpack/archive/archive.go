@@ -4,4 +4,7 @@ package archive
 import "spamcatcher/signatures/unpack/format"
 
 // Formats are those that this package reads, in the order in which they are tried.
-func Formats() []format.Format { return nil }
+func Formats() []format.Format {
+	list := []format.Format{zipFormat{}, tarFormat{}, sevenZip{}, rar{}, cab{}, tnef{}, iso{}, lha{}, arj{}, disk{}}
+	return append(list, streams()...)
+}

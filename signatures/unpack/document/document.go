@@ -5,4 +5,9 @@ package document
 import "spamcatcher/signatures/unpack/format"
 
 // Formats are those that this package reads, in the order in which they are tried.
-func Formats() []format.Format { return nil }
+func Formats() []format.Format {
+	return []format.Format{
+		ole{}, rtf{}, officeXML{}, binarySheet{}, activeMime{}, sheetText{}, addIn{},
+		pdfFormat{}, htmlFormat{}, encodedFormat{}, noteFormat{}, linkFormat{}, addressFormat{}, archiveFormat{},
+	}
+}

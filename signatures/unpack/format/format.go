@@ -34,6 +34,8 @@ type File struct {
 	Depth    int   // 0 for parts of the message; Emit sets it
 	Cut      bool  // Data is only the beginning, because of a limit or of damage
 	Unlocked bool  // it was encrypted, and a password from the message opened it
+
+	digest uint64 // of Data, set by Visit
 }
 
 // Path is the names from the part of the message down to f, separated by "/".

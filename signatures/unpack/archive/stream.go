@@ -1,0 +1,208 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+
+	"spamcatcher/signatures/unpack/format"
+)
+
+// A stream is a file that holds one other file, compressed.
+type stream struct {
+	name string
+	// reads says whether b, of the media type kind, is of this format.
+	reads func(kind string, b []byte) bool
+	// open returns what b expands to and the name that stands in it, "" for none.
+	// No dictionary is to be larger than room.
+	open func(b []byte, room int64) (r io.Reader, name string, err error)
+	// guess says that reads may be wrong: what cannot be read is then no damage.
+	guess bool
+}
+
+// streams are the compressed files that are no archives.
+func streams() []format.Format {
+	return []format.Format{
+		&stream{name: "gzip", reads: ofType("application/gzip"), open: func(b []byte, _ int64) (io.Reader, string, error) {
+			return openGzip(b)
+		}},
+		&stream{name: "bzip2", reads: ofType("application/x-bzip2"), open: func(b []byte, _ int64) (io.Reader, string, error) {
+			return newBzip2(bytes.NewReader(b)), "", nil
+		}},
+		&stream{name: "xz", reads: ofType("application/x-xz"), open: func(b []byte, room int64) (io.Reader, string, error) {
+			return newXZ(b, room), "", nil
+		}},
+		&stream{name: "zstd", reads: func(kind string, b []byte) bool {
+			return kind == "application/zstd" || skippable(b)
+		}, open: func(b []byte, room int64) (io.Reader, string, error) {
+			d, err := newZstd(bytes.NewReader(b))
+			if err != nil {
+				return nil, "", err
+			}
+			return d, "", nil
+		}},
+		&stream{name: "compress", reads: ofType("application/x-compress"), open: func(b []byte, _ int64) (io.Reader, string, error) {
+			r, err := newLZW(b)
+			return r, "", err
+		}},
+		&stream{name: "lzip", reads: func(_ string, b []byte) bool {
+			return len(b) > 26 && string(b[:4]) == "LZIP" && b[4] <= 1
+		}, open: openLzip},
+		&stream{name: "lzma", reads: looksLikeLZMA, open: openLZMA, guess: true},
+		&stream{name: "zlib", reads: func(kind string, b []byte) bool {
+			// RFC 1950 section 2.2: deflate with a 32 KiB window, header a multiple of 31.
+			return kind == "" && len(b) > 8 && b[0] == 0x78 && binary.BigEndian.Uint16(b)%31 == 0 && b[1]&0x20 == 0
+		}, open: func(b []byte, _ int64) (io.Reader, string, error) {
+			r, err := zlib.NewReader(bytes.NewReader(b))
+			return r, "", err
+		}, guess: true},
+	}
+}
+
+func ofType(want string) func(string, []byte) bool {
+	return func(kind string, _ []byte) bool { return kind == want }
+}
+
+func (s *stream) Name() string { return s.name }
+
+func (s *stream) Reads(f *format.File) bool {
+	return f.Kind != format.Mail && s.reads(f.Type, f.Data)
+}
+
+func (s *stream) Open(j *format.Job, f *format.File) error {
+	room, _ := j.Room(-1)
+	r, name, err := s.open(f.Data, room)
+	if err != nil {
+		if s.guess {
+			return nil
+		}
+		return err
+	}
+	if c, ok := r.(interface{ Close() }); ok {
+		defer c.Close()
+	}
+	data, cut, err := j.Read(r, -1)
+	if errors.Is(err, format.ErrStop) && len(data) == 0 {
+		return err
+	}
+	if s.guess && err != nil && len(data) < 16 {
+		return nil
+	}
+	if name == "" {
+		name = unsuffixed(f.Name)
+	}
+	if stop := j.Emit(&format.File{Name: name, Kind: format.Member, Data: data, Cut: cut}); stop != nil {
+		return stop
+	}
+	return err
+}
+
+// unsuffixed is a file's name without the extension that says how it is compressed.
+func unsuffixed(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	dot := strings.LastIndexByte(name, '.')
+	if dot <= 0 {
+		return name
+	}
+	switch strings.ToLower(name[dot+1:]) {
+	case "tgz", "tbz", "tbz2", "txz", "tzst", "tlz", "taz":
+		return name[:dot] + ".tar"
+	case "gz", "bz2", "bz", "xz", "zst", "z", "lzma", "lz":
+		return name[:dot]
+	}
+	return name
+}
+
+// A gzipReader reads all members of a gzip file as one, and ends where something
+// else follows, as gzip(1) does: Go's own reader takes padding for damage.
+type gzipReader struct {
+	in *bytes.Reader
+	z  *gzip.Reader
+}
+
+func openGzip(b []byte) (io.Reader, string, error) {
+	in := bytes.NewReader(b)
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, "", err
+	}
+	z.Multistream(false)
+	return &gzipReader{in, z}, z.Name, nil
+}
+
+func (g *gzipReader) Read(p []byte) (int, error) {
+	for {
+		n, err := g.z.Read(p)
+		if n > 0 && err == io.EOF {
+			return n, nil
+		}
+		if n > 0 || err != io.EOF {
+			return n, err
+		}
+		for {
+			c, err := g.in.ReadByte()
+			if err != nil {
+				return 0, io.EOF
+			}
+			if c != 0 {
+				break
+			}
+		}
+		_ = g.in.UnreadByte()
+		if g.z.Reset(g.in) != nil {
+			return 0, io.EOF
+		}
+		g.z.Multistream(false)
+	}
+}
+
+// skippable says that b begins with a frame that zstd readers skip: the content
+// follows it. RFC 8878 section 3.1.2.
+func skippable(b []byte) bool {
+	if len(b) < 12 || b[0]&0xf0 != 0x50 || b[1] != 0x2a || b[2] != 0x4d || b[3] != 0x18 {
+		return false
+	}
+	next := int64(binary.LittleEndian.Uint32(b[4:])) + 8
+	return next+4 <= int64(len(b)) && b[next+1] == 0xb5 && b[next+2] == 0x2f && b[next+3] == 0xfd
+}
+
+// looksLikeLZMA recognises the format that has no magic number: usual properties,
+// a dictionary that is a power of two or one and a half of it, a size that is
+// unknown or thinkable, and the zero that the range coder begins with.
+func looksLikeLZMA(kind string, b []byte) bool {
+	if kind != "" || len(b) < 20 || b[0] >= 9*5*5 || b[13] != 0 {
+		return false
+	}
+	dictionary := binary.LittleEndian.Uint32(b[1:])
+	if dictionary < 4096 {
+		return false
+	}
+	if low := dictionary & -dictionary; dictionary != low && dictionary != 3*low && dictionary != 1<<32-1 {
+		return false
+	}
+	size := binary.LittleEndian.Uint64(b[5:])
+	return size == 1<<64-1 || size > 0 && size < 1<<40
+}
+
+func openLZMA(b []byte, room int64) (io.Reader, string, error) {
+	r, err := newLZMA(b[0], binary.LittleEndian.Uint32(b[1:]), int64(binary.LittleEndian.Uint64(b[5:])), room, bytes.NewReader(b[13:]))
+	return r, "", err
+}
+
+// openLzip reads the first member of an lzip file: LZMA with fixed properties
+// (lc 3, lp 0, pb 2) and an end mark.
+func openLzip(b []byte, room int64) (io.Reader, string, error) {
+	bits := b[5] & 31
+	if bits < 12 || bits > 29 {
+		return nil, "", errors.New("lzip: broken")
+	}
+	size := uint32(1) << bits
+	size -= size / 16 * uint32(b[5]>>5)
+	r, err := newLZMA(0x5d, size, -1, room, bytes.NewReader(b[6:]))
+	return r, "", err
+}

@@ -1,0 +1,154 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"spamcatcher/signatures/unpack/format"
+	"spamcatcher/signatures/unpack/unpacktest"
+)
+
+func TestStream(t *testing.T) {
+	data := text(70000)
+	small := text(300)
+	gz := func(b []byte, name string) []byte { return unpacktest.Gzip(unpacktest.File{Name: name, Data: b}) }
+	cases := []struct {
+		name, file string
+		data       []byte
+		files      string
+		marks      string
+	}{
+		{"gzip", "a.txt.gz", gz(data, ""), "a.txt:70000", ""},
+		{"gzip with a name", "a.gz", gz(data, "b.js"), "b.js:70000", ""},
+		{"gzip of two members", "a.gz", slices.Concat(gz(data[:30000], ""), gz(data[30000:], "")), "a:70000", ""},
+		{"gzip with padding", "a.gz", slices.Concat(gz(data[:30000], ""), make([]byte, 700), gz(data[30000:], ""), make([]byte, 512)), "a:70000", ""},
+		{"gzip with something behind", "a.gz", append(gz(data, ""), "something"...), "a:70000", ""},
+		{"gzip cut off", "a.gz", gz(data, "")[:1000], "a:11130", "damaged"},
+		{"bzip2", "a.bz2", bzipped(t), "a:300", ""},
+		{"bzip2 twice", "a.bz2", slices.Concat(bzipped(t), bzipped(t)), "a:600", ""},
+		{"xz", "a.tar.xz", unpacktest.XZ(data), "a.tar:70000", ""},
+		{"xz twice", "a.xz", slices.Concat(unpacktest.XZ(data), make([]byte, 8), unpacktest.XZ(small)), "a:70300", ""},
+		{"xz cut off", "a.xz", unpacktest.XZ(small)[:60], "a:0", "damaged"},
+		{"zstd", "a.zst", unpacktest.Zstd(data), "a:70000", ""},
+		{"zstd behind a frame to skip", "a.zst", append([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00junk"), unpacktest.Zstd(data)...), "a:70000", ""},
+		{"lzma", "a.lzma", unpacktest.LZMA(data), "a:70000", ""},
+		{"compress", "a.Z", unpacktest.Compress(data), "a:70000", ""},
+		{"zlib", "a", unpacktest.Zlib(data), "a:70000", ""},
+		{"tgz", "a.tgz", gz(unpacktest.Tar(tar.FormatUSTAR, unpacktest.File{Name: "x/b.js", Data: small}), ""), "a.tar:2048 x/b.js:300", ""},
+		{"not zlib", "a", []byte("x\x9cabcdefghijklmnop"), "", ""},
+		{"not lzma", "a", append([]byte("]\x00\x00\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00"), "gibberish gibberish"...), "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			o := unpacked(t, format.Limits{}, c.file, c.data)
+			if o.names() != c.files || o.kinds() != c.marks {
+				t.Errorf("files %q, want %q; marks %v, want %q", o.names(), c.files, o.marks, c.marks)
+			}
+			for _, f := range o.files[1:] {
+				if !strings.HasSuffix(f.Name, ".tar") && c.marks == "" && !bytes.HasPrefix(append(slices.Clone(data), small...), f.Data) && c.name != "bzip2 twice" {
+					t.Errorf("%s: not what was packed", f.Name)
+				}
+			}
+		})
+	}
+}
+
+// TestStreamTools reads what the programs write that people use: with all widths
+// of codes, filled tables, blocks and windows.
+func TestStreamTools(t *testing.T) {
+	data := text(1 << 20)
+	file := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tools, ran := []string{"gzip -9c", "bzip2 -9c", "xz -9c", "xz --block-size=50000 -c", "xz --format=lzma -c", "zstd -19 -qc", "lzip -c", "compress -c", "compress -b12 -c"}, 0
+	for _, tool := range tools {
+		args := strings.Fields(tool)
+		if _, err := exec.LookPath(args[0]); err != nil {
+			t.Logf("NOT RUN: there is no %s here", args[0])
+			continue
+		}
+		packed, err := exec.Command(args[0], append(args[1:], file)...).Output()
+		if err != nil || len(packed) == 0 {
+			t.Fatalf("%s: %v", tool, err)
+		}
+		ran++
+		o := unpacked(t, format.Limits{}, "packed", packed)
+		if len(o.files) != 2 || !bytes.Equal(o.files[1].Data, data) {
+			t.Errorf("%s: %s %v", tool, o.names(), o.marks)
+		}
+	}
+	if ran == 0 {
+		t.Skip("SKIPPED: none of the programs that compress is installed")
+	}
+}
+
+// TestCompress reads what compress(1) wrote: codes of 9 and 10 bits.
+func TestCompress(t *testing.T) {
+	o := unpacked(t, format.Limits{}, "a.Z", compressed(t))
+	if want := text(2000); len(o.files) != 2 || !bytes.Equal(o.files[1].Data, want) {
+		t.Errorf("%s %v", o.names(), o.marks)
+	}
+}
+
+// TestXZDictionary: a header that asks for 4 GiB gets what the content needs.
+func TestXZDictionary(t *testing.T) {
+	o := unpacked(t, format.Limits{}, "a.xz", unpacktest.XZDictionary(text(300)))
+	if o.names() != "a:300" || len(o.marks) > 0 {
+		t.Errorf("%s %v", o.names(), o.marks)
+	}
+}
+
+// TestInflate64 reads a length of 65,538 bytes, which no other deflate has: made
+// by hand, fixed codes: "a", then a copy from one byte back, then the end.
+func TestInflate64(t *testing.T) {
+	var bits []byte
+	put := func(v, n int, reverse bool) {
+		for i := range n {
+			at := i
+			if reverse {
+				at = n - 1 - i
+			}
+			bits = append(bits, byte(v>>at&1))
+		}
+	}
+	put(1, 1, false)       // the last block
+	put(1, 2, false)       // fixed codes
+	put(0x30+'a', 8, true) // literal
+	put(0xc0+285-280, 8, true)
+	put(65535, 16, false)
+	put(0, 5, true) // one byte back
+	put(0, 7, true) // the end
+	packed := make([]byte, (len(bits)+7)/8)
+	for i, b := range bits {
+		packed[i/8] |= b << (i % 8)
+	}
+	want := bytes.Repeat([]byte("a"), 1+65538)
+	e := unpacktest.StoredEntry(unpacktest.File{Name: "a", Data: want})
+	e.Method, e.Packed = zipDeflate64, packed
+	if o := unpacked(t, format.Limits{}, "a.zip", unpacktest.ZipOf(-1, e)); o.names() != "a:65539" || len(o.marks) > 0 {
+		t.Errorf("%s %v: %s", o.names(), o.marks, hex.EncodeToString(packed))
+	}
+}
+
+func decode64(t testing.TB, s string) []byte {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// compressed is text(2000) in the format of compress(1), with codes of 9 and 10
+// bits; gzip reads it too.
+func compressed(t testing.TB) []byte {
+	return decode64(t, "H52QbNK4KQMCBog3ZkCEAUGnDB46DNGEgTgnTJ45INy8oYNG4BkFAQeCiHEw4cKGDyNOBFHxYsaNHd18DEmQRkmFDB1C5LiyJUaNHD2CFEgwx82TOlVStPgTplCaI20czZmS51KXQGPOJApCRo2pKHdKvNo0qMyhImdIRYgzrFKWTF+a3SqShlG2SKuOhYvV6VmoNmzipSq2Z9ysT7niIDnYrVW+ZbWiJRgDhsHGSR/7lCsZagwZjE0SfrsZ8V+uMWgIFu14b2m/dCnbuMs6s+vDsCePzLG2tl7DfefqluEVrG3gkROL9Nq77XGynJUTlIGDtvPf0E3HBjFDxurrhbPnhqo2NHjSuIVDpWHZOHbI0U/XpWE+b3j42nXTwPHdPvrgnXFVgwzW+adZegGKVMMNzRl4G4DSgWBDcZi995p6XNnAoHv3XZggQTcQyOF/yckHIn8jHgihiSDwV99oKpa4XQ7tVdghghHy9mJryMW3XWXepfigjLpVVp2QPebnWQw1NAjjkD4WSdxXNpIYpWcEOsmjeBiKFINaBT6Z5HioqdafmFx+ONKAOz6HH5le2lCjbzeu+KMNiyGZZoQxMHjmlm92SRl/YQLqIZ85qKVnoGrKAAOFdFqpJFegxaClm4eySBwMhWKKo6YzwPCnp3YOx16bFn66nVdznhfjlZTKiWqdREIlww2iLprpqjhwqitu")
+}

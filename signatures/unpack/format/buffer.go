@@ -1,0 +1,121 @@
+package format
+
+import "math/bits"
+
+// smallest is the size in bytes from which on buffers are used again. What is
+// smaller is left to the garbage collector.
+const smallest = 64 << 10
+
+// heavy is how many bytes a job may hold before it needs a place in the Gate.
+const heavy = 4 << 20
+
+// buffers are those that the files which are open lie in, and those that lie
+// ready. All the large memory that a Job takes goes through here: a bomb of a
+// thousand members is unpacked into the same few buffers.
+type buffers struct {
+	leases []lease
+	own    int      // those from here on belong to the file that is open
+	held   int64    // bytes of the leases that count
+	free   [][]byte // ready to be used again, at most one chain of files
+}
+
+// A lease is the buffer of a file that has been read and is not finished.
+type lease struct {
+	buf     []byte
+	counted bool
+}
+
+// get returns an empty buffer of at least n bytes.
+func (b *buffers) get(n int) []byte {
+	if n < smallest {
+		return make([]byte, 0, n)
+	}
+	size := 1 << bits.Len(uint(n-1))
+	best := -1
+	for i, f := range b.free {
+		if cap(f) >= n && cap(f) <= 2*size && (best < 0 || cap(f) < cap(b.free[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return make([]byte, 0, size)
+	}
+	found := b.free[best]
+	last := len(b.free) - 1
+	b.free[best] = b.free[last]
+	b.free = b.free[:last]
+	return found
+}
+
+// put takes a buffer back that nobody looks at any more.
+func (b *buffers) put(buf []byte) {
+	if cap(buf) >= smallest && len(b.free) < 12 {
+		b.free = append(b.free, buf[:0])
+	}
+}
+
+// lease counts buf as held until it is settled or released.
+func (b *buffers) lease(buf []byte) {
+	if cap(buf) > 0 {
+		b.leases = append(b.leases, lease{buf, true})
+		b.held += int64(cap(buf))
+	}
+}
+
+// find is the lease of the open file that data lies at the beginning of, -1 for
+// none.
+func (b *buffers) find(data []byte) int {
+	if cap(data) == 0 {
+		return -1
+	}
+	for i := len(b.leases) - 1; i >= b.own; i-- {
+		if &b.leases[i].buf[:1][0] == &data[:1][0] {
+			return i
+		}
+	}
+	return -1
+}
+
+// settle no longer counts the buffer of data: its file is finished. The format
+// that read it may still look at it.
+func (b *buffers) settle(data []byte) {
+	if i := b.find(data); i >= 0 && b.leases[i].counted {
+		b.leases[i].counted = false
+		b.held -= int64(cap(b.leases[i].buf))
+		if cap(b.leases[i].buf) < smallest && i == len(b.leases)-1 {
+			b.leases = b.leases[:i]
+		}
+	}
+}
+
+// begin says that another file is open now, release that it is finished: its
+// buffers are taken back. before is what begin returned.
+func (b *buffers) begin() (before int) {
+	before, b.own = b.own, len(b.leases)
+	return before
+}
+
+func (b *buffers) release(before int) {
+	for i := len(b.leases) - 1; i >= b.own; i-- {
+		l := b.leases[i]
+		if l.counted {
+			b.held -= int64(cap(l.buf))
+		}
+		b.leases[i] = lease{}
+		b.put(l.buf)
+	}
+	b.leases, b.own = b.leases[:b.own], before
+}
+
+// done takes the buffer of data back at once.
+func (b *buffers) done(data []byte) {
+	i := b.find(data)
+	if i < 0 {
+		return
+	}
+	if b.leases[i].counted {
+		b.held -= int64(cap(b.leases[i].buf))
+	}
+	b.put(b.leases[i].buf)
+	b.leases = append(b.leases[:i], b.leases[i+1:]...)
+}

@@ -1,0 +1,135 @@
+package unpack
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"spamcatcher/engine/message"
+	"spamcatcher/signatures/unpack/format"
+)
+
+// mail reads messages that are files: what an archive or an encoding hides. One
+// belongs to one walk and knows the messages that are open inside each other, for
+// the passwords in them.
+type mail struct{ open []*letter }
+
+// A letter is a message and, once somebody asked, the passwords that it gives.
+type letter struct {
+	message *message.Message
+	asked   bool
+	words   []string
+}
+
+// inner bounds what parsing one message inside a message may take.
+var inner = message.Limits{Depth: 20, Parts: 1000, HeaderBytes: 256 << 10, Fields: 2000, TextBytes: 256 << 10, Links: 200, Readings: 4}
+
+func (*mail) Name() string { return "mail" }
+
+func (*mail) Reads(f *format.File) bool {
+	if f.Kind == format.Mail || f.Kind == format.Macro || f.Kind == format.Script {
+		return false
+	}
+	if f.Type == "message/rfc822" {
+		return true
+	}
+	// The text of a message may quote a header; it is only a message of its own if
+	// MIME says so.
+	body := f.Parent == nil && f.Declared == "text/plain"
+	return f.Type == "" && (looksLikeMail(f.Data, body) || encoded(f.Data) && !body)
+}
+
+// encoded says that b begins with a file in the encodings of old mail, which
+// message reads inside text.
+func encoded(b []byte) bool {
+	if bytes.HasPrefix(b, []byte("=ybegin ")) {
+		return true
+	}
+	rest, found := bytes.CutPrefix(b, []byte("begin "))
+	return found && len(rest) > 4 && rest[0] >= '0' && rest[0] <= '7' && rest[1] >= '0' && rest[1] <= '7' && rest[2] >= '0' && rest[2] <= '7'
+}
+
+func (x *mail) Open(j *format.Job, f *format.File) error {
+	b := f.Data
+	switch {
+	case bytes.HasPrefix(b, []byte("From ")):
+		return mailbox(j, b)
+	case encoded(b):
+		b = append([]byte("\n"), b...)
+	}
+	m := message.Parse(b, inner)
+	x.open = append(x.open, &letter{message: m})
+	defer func() { x.open = x.open[:len(x.open)-1] }()
+	return parts(j, m, true)
+}
+
+// mailbox emits the messages of an mbox file. RFC 4155: each begins with a line
+// that begins with "From ", behind an empty one.
+func mailbox(j *format.Job, b []byte) error {
+	for n := 1; len(b) > 0; n++ {
+		_, b, _ = bytes.Cut(b, []byte("\n")) // the From line
+		end, next := len(b), len(b)
+		for at := 0; at < len(b); {
+			i := bytes.Index(b[at:], []byte("\nFrom "))
+			if i < 0 {
+				break
+			}
+			at += i
+			if before := bytes.TrimSuffix(b[:at], []byte("\r")); bytes.HasSuffix(before, []byte("\n")) {
+				end, next = at, at+1
+				break
+			}
+			at += 6
+		}
+		f := &format.File{Name: fmt.Sprintf("%d.eml", n), Kind: format.Member, Type: "message/rfc822"}
+		f.Data, f.Cut = j.Take(b[:end])
+		if err := j.Emit(f); err != nil {
+			return err
+		}
+		b = b[next:]
+	}
+	return nil
+}
+
+// passwords are those that the open messages give, the innermost first.
+func (x *mail) passwords() (all []string) {
+	for _, l := range slices.Backward(x.open) {
+		if !l.asked {
+			l.asked, l.words = true, passwords(l.message)
+		}
+		all = append(all, l.words...)
+	}
+	return append(all[:min(len(all), 2*maxPasswords)], "infected")
+}
+
+// looksLikeMail says that b begins with a header block: two fields that mail has,
+// or one of MIME; mime says that it takes one of MIME and another.
+func looksLikeMail(b []byte, mime bool) bool {
+	fields, ofMIME := 0, 0
+	for range 12 {
+		line, _, found := bytes.Cut(b[:min(len(b), 1000)], []byte("\n"))
+		if !found || len(bytes.TrimSpace(line)) == 0 {
+			break
+		}
+		b = b[len(line)+1:]
+		if line[0] == ' ' || line[0] == '\t' || fields == 0 && bytes.HasPrefix(line, []byte("From ")) {
+			continue
+		}
+		name, _, found := bytes.Cut(line[:min(len(line), 80)], []byte(":"))
+		if !found || len(name) == 0 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c >= 0x7f }) {
+			break
+		}
+		switch strings.ToLower(string(name)) {
+		case "from", "to", "subject", "date", "message-id", "received", "return-path", "delivered-to", "reply-to", "sender", "cc":
+			fields++
+		case "mime-version", "content-type", "content-transfer-encoding", "content-disposition":
+			fields++
+			ofMIME++
+		}
+		if fields > 1 && (ofMIME > 0 || !mime) {
+			return true
+		}
+	}
+	return ofMIME > 0 && !mime
+}

@@ -1,0 +1,129 @@
+//go:build cgo
+
+package yara
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestGroupsFindWhatOneSetFinds compares the groups with all rules in one, over
+// data that has pieces of the rules' own strings in it, behind the beginnings of
+// many types.
+func TestGroupsFindWhatOneSetFinds(t *testing.T) {
+	own := []Source{{"own.yar", `import "pe" import "elf" import "dotnet"
+		private rule mz { condition: uint16(0) == 0x5A4D }
+		rule a { condition: mz and filesize > 1 } rule b { condition: not mz } rule c { condition: pe.is_pe } rule d { condition: not pe.is_pe }
+		rule e { condition: pe.number_of_sections == 0 } rule f { condition: pe.exports("x") == 0 } rule g { condition: not pe.exports("x") }
+		rule h { condition: elf.machine == 3 or uint32be(0) == 0x504B0304 } rule i { condition: kind == "macro" } rule j { condition: kind != "mail" and mz or kind == "part" }
+		rule k { condition: not pe.number_of_signatures > 0 } rule l { condition: dotnet.version == "" } rule m { condition: pe.machine < 9999999 }
+		rule n { condition: a or i } rule o { condition: b and not i } rule p { condition: pe.timestamp >= 0 or uint8(0) == 0x50 }`}}
+	sets := map[string][]Source{"own": own}
+	dir := os.Getenv("SPAMCATCHER_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared")
+	}
+	for _, name := range []string{"reversinglabs", "signature-base"} {
+		if sources, problems := Read(filepath.Join(dir, "suites", "yara", name)); len(problems) == 0 {
+			sets[name] = sources
+		} else {
+			t.Logf("SKIPPED the set %s: set SPAMCATCHER_SHARED to the directory that has suites/yara", name)
+		}
+	}
+	for name, sources := range sets {
+		groups, problems, err := Compile(sources)
+		if err != nil {
+			t.Fatal(err, problems)
+		}
+		defer groups.Close()
+		whole, wrong, err := compileBundles([]bundle{{sources: sources}})
+		if err != nil || wrong != nil {
+			t.Fatal(wrong, err)
+		}
+		one := newRules(whole, sources)
+		defer one.Close()
+		if len(groups.groups) < 2 || groups.Len() > one.Len() {
+			t.Errorf("%s: %d groups, %d rules instead of %d", name, len(groups.groups), groups.Len(), one.Len())
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		hits, scans := 0, 0
+		for range 400 {
+			data := material(random, sources)
+			facts := Facts{Kind: []string{"mail", "part", "member", "macro", ""}[random.IntN(5)], Name: "a.exe", Extension: "exe"}
+			a, err := groups.Scan(context.Background(), data, facts, 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := one.Scan(context.Background(), data, facts, 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scans++
+			hits += len(b)
+			if x, y := sorted(a), sorted(b); !slices.Equal(x, y) && len(x) < maxMatches {
+				t.Errorf("%s: groups find %v, one finds %v, in %.60q (%s)", name, x, y, data, facts.Kind)
+			}
+		}
+		if hits < scans/4 {
+			t.Errorf("%s: only %d matches in %d scans", name, hits, scans)
+		}
+		t.Logf("%s: %d groups and one set agree on %d matches in %d scans", name, len(groups.groups), hits, scans)
+	}
+}
+
+func sorted(matches []Match) []string {
+	var list []string
+	for _, m := range matches {
+		list = append(list, m.File+":"+m.Rule)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// material is data of some type's beginning and strings of a random source.
+func material(random *rand.Rand, sources []Source) []byte {
+	head := make([]byte, 0x100)
+	copy(head, []string{"MZ", "\x7fELF\x01\x01\x01", "PK\x03\x04", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "{\\rtf1", "<html>", "", "L\x00\x00\x00\x01\x14\x02\x00"}[random.IntN(8)])
+	if head[0] == 'M' && random.IntN(3) > 0 {
+		binary.LittleEndian.PutUint32(head[0x3c:], 0x80)
+		copy(head[0x80:], "PE\x00\x00\x4c\x01\x01\x00")
+		binary.LittleEndian.PutUint16(head[0x94:], 0x60)
+		binary.LittleEndian.PutUint16(head[0x98:], 0x10b)
+	}
+	if head[0] == 0x7f {
+		copy(head[16:], "\x02\x00\x03\x00\x01\x00\x00\x00")
+	}
+	data := head
+	for range 1 + random.IntN(3) {
+		rules, _, _ := pieces(sources[random.IntN(len(sources))].Text)
+		if len(rules) == 0 {
+			continue
+		}
+		var names []string
+		rule := rules[random.IntN(len(rules))]
+		for name := range rule.strings {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if d := rule.strings[name]; d[0].kind == '"' {
+				plain := strings.ReplaceAll(strings.Trim(d[0].text, `"`), `\\`, `\`)
+				data = append(append(data, plain...), 0)
+				for _, c := range []byte(plain) {
+					data = append(data, c, 0)
+				}
+				data = append(data, 0, 0)
+			} else if b, ok := literal(d); ok {
+				data = append(data, b...)
+			}
+		}
+	}
+	return data
+}

@@ -1,0 +1,304 @@
+//go:build cgo
+
+package yara
+
+// #include <stdint.h>
+// #include <yara.h>
+//
+// static void set_timeout(void* scanner, uint64_t ns) { ((YR_SCAN_CONTEXT*) scanner)->timeout = ns; }
+//
+// // failed_string is the index of the string whose verification failed, or -1.
+// static int64_t failed_string(void* scanner) {
+//   YR_STRING* s = ((YR_SCAN_CONTEXT*) scanner)->last_error_string;
+//   return s == NULL ? -1 : s->idx;
+// }
+//
+// static const char* failed_rule(void* scanner) {
+//   YR_SCAN_CONTEXT* c = (YR_SCAN_CONTEXT*) scanner;
+//   if (c->last_error_string == NULL) return NULL;
+//   return c->rules->rules_table[c->last_error_string->rule_idx].identifier;
+// }
+//
+// // leave_out makes the next scan pass over a string, as libyara does by itself
+// // when one matches too often. The scan forgets it at its end.
+// static void leave_out(void* scanner, int64_t string) {
+//   yr_bitmask_set(((YR_SCAN_CONTEXT*) scanner)->strings_temp_disabled, string);
+// }
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/hillu/go-yara/v4"
+)
+
+const (
+	// defaultLimit is the time of a scan for which no limit is given.
+	defaultLimit = time.Second
+	// maxMatches bounds what one scan reports.
+	maxMatches = 100
+	// maxLeftOut bounds how many strings a scan passes over because data drives them
+	// beyond the library's bounds.
+	maxLeftOut = 16
+	// maxExternal bounds the value of an external variable, in bytes.
+	maxExternal = 4096
+	// noTryCatch keeps libyara from putting its own handlers in the place of the
+	// Go runtime's for SIGBUS and SIGSEGV while it scans: SCAN_FLAGS_NO_TRYCATCH,
+	// which go-yara does not name.
+	noTryCatch = yara.ScanFlags(C.SCAN_FLAGS_NO_TRYCATCH)
+)
+
+// Rules are compiled. They are safe for any number of goroutines; at most one per
+// processor is in libyara at a time, the others wait.
+type Rules struct {
+	groups []*group
+	count  int
+
+	slots     chan struct{} // one token for each scan under way
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+// A group is the rules that need the same of data.
+type group struct {
+	need      need
+	rules     *yara.Rules
+	files     []string   // by namespace
+	externals []external // that some rule may use
+
+	mu   sync.Mutex
+	idle []*scanner
+}
+
+// A scanner belongs to one scan at a time.
+type scanner struct {
+	*yara.Scanner
+	context unsafe.Pointer // its YR_SCAN_CONTEXT
+	files   []string
+	values  []string // of the externals
+	matches []Match
+}
+
+// Len is the number of rules.
+func (r *Rules) Len() int { return r.count }
+
+// Close frees the memory that libyara holds, when the scans under way are done.
+// Scans that begin later return ErrClosed.
+func (r *Rules) Close() {
+	r.closeOnce.Do(func() {
+		close(r.closed)
+		for range cap(r.slots) {
+			r.slots <- struct{}{}
+		}
+		for _, g := range r.groups {
+			for _, s := range g.idle {
+				s.Destroy()
+			}
+			g.idle = nil
+			g.rules.Destroy()
+		}
+	})
+}
+
+// Scan returns the rules that match data, at most 100. It waits for a free
+// processor as long as ctx allows, and then takes the limit, or until the deadline
+// of ctx if that comes first; 0 means a second. A scan that is cut off returns
+// ErrTime beside the matches found until then: those of the groups of rules that
+// were through, since libyara decides about rules when it has gone through data.
+//
+// The limit is kept to the millisecond for matching and conditions. One call of a
+// function of a module (a hash or an entropy of all the data) and the
+// verification of one place by one regular expression are not interrupted.
+func (r *Rules) Scan(ctx context.Context, data []byte, f Facts, limit time.Duration) ([]Match, error) {
+	select {
+	case r.slots <- struct{}{}:
+	default:
+		select {
+		case r.slots <- struct{}{}:
+		case <-r.closed:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	defer func() { <-r.slots }()
+	select {
+	case <-r.closed:
+		return nil, ErrClosed
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	if end, ok := ctx.Deadline(); ok {
+		limit = max(min(limit, time.Until(end)), 1)
+	}
+	end := time.Now().Add(limit)
+	var matches []Match
+	var faults []error
+	for _, g := range r.groups {
+		if !g.need.met(data, f.Kind) {
+			continue
+		}
+		found, err := g.scan(data, &f, time.Until(end))
+		matches = merge(matches, found)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		if errors.Is(err, ErrTime) {
+			break
+		}
+	}
+	return matches, errors.Join(faults...)
+}
+
+// merge adds the matches that are not known yet: a rule that others refer to is in
+// their groups too.
+func merge(matches, found []Match) []Match {
+	before := len(matches)
+	for _, m := range found {
+		known := slices.ContainsFunc(matches[:before], func(o Match) bool { return o.File == m.File && o.Rule == m.Rule })
+		if !known && len(matches) < maxMatches {
+			matches = append(matches, m)
+		}
+	}
+	return matches
+}
+
+// scan returns the rules of the group that match.
+func (g *group) scan(data []byte, f *Facts, limit time.Duration) ([]Match, error) {
+	s, err := g.take()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.set(g.externals, f); err != nil {
+		s.Destroy()
+		return nil, err
+	}
+	matches, keep, err := s.scan(data, limit)
+	if keep {
+		g.give(s)
+	} else {
+		s.Destroy()
+	}
+	return matches, err
+}
+
+// scan scans until the limit is used up. A regular expression that data drives
+// beyond the library's bounds ends the scan before any rule is decided; since
+// whoever wrote data may want just that, the scan is repeated without it, which
+// the error says.
+func (s *scanner) scan(data []byte, limit time.Duration) (matches []Match, keep bool, err error) {
+	end := time.Now().Add(limit)
+	var left []C.int64_t
+	var why error
+	for {
+		C.set_timeout(s.context, C.uint64_t(max(time.Until(end), 1)))
+		for _, i := range left {
+			C.leave_out(s.context, i)
+		}
+		s.matches = nil
+		err := s.ScanMem(data)
+		matches, s.matches = s.matches, nil
+		var code yara.Error
+		if err != nil && !errors.As(err, &code) {
+			return matches, false, fmt.Errorf("scanning: %w", err)
+		}
+		switch code {
+		case C.ERROR_SUCCESS:
+			return matches, true, why
+		case C.ERROR_SCAN_TIMEOUT:
+			return matches, true, errors.Join(ErrTime, why)
+		case C.ERROR_TOO_MANY_RE_FIBERS:
+			if i := C.failed_string(s.context); i >= 0 && len(left) < maxLeftOut {
+				left = append(left, i)
+				why = fmt.Errorf("scanning: %w: left out %d strings, the last of them of rule %s", err, len(left), C.GoString(C.failed_rule(s.context)))
+				continue
+			}
+		}
+		return matches, false, fmt.Errorf("scanning: %w", err)
+	}
+}
+
+// take returns an idle scanner or a new one. There are never more than slots.
+func (g *group) take() (*scanner, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n := len(g.idle); n > 0 {
+		s := g.idle[n-1]
+		g.idle = g.idle[:n-1]
+		return s, nil
+	}
+	return newScanner(g)
+}
+
+func (g *group) give(s *scanner) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.idle = append(g.idle, s)
+}
+
+func newScanner(g *group) (*scanner, error) {
+	inner, err := yara.NewScanner(g.rules)
+	if err != nil {
+		return nil, fmt.Errorf("making a scanner: %w", err)
+	}
+	// The library's SetTimeout cuts to whole seconds, and libyara keeps
+	// nanoseconds: the field is set where it is.
+	pointer := reflect.ValueOf(inner).Elem().FieldByName("cptr")
+	if !pointer.IsValid() || pointer.Kind() != reflect.Pointer {
+		inner.Destroy()
+		return nil, errors.New("making a scanner: go-yara keeps its context elsewhere")
+	}
+	s := &scanner{Scanner: inner, context: pointer.UnsafePointer(), files: g.files, values: make([]string, len(g.externals))}
+	inner.SetFlags(yara.ScanFlagsFastMode | noTryCatch)
+	inner.SetCallback(s)
+	return s, nil
+}
+
+// set gives the externals their values, those that differ from the last scan's.
+func (s *scanner) set(list []external, f *Facts) error {
+	for i, e := range list {
+		value := e.value(f)
+		if len(value) > maxExternal {
+			value = value[:maxExternal]
+		}
+		if value == s.values[i] {
+			continue
+		}
+		// A C string ends at a NUL: what follows must be seen too.
+		if err := s.DefineVariable(e.name, strings.ReplaceAll(value, "\x00", "")); err != nil {
+			return fmt.Errorf("setting %s: %w", e.name, err)
+		}
+		s.values[i] = strings.Clone(value)
+	}
+	return nil
+}
+
+// RuleMatching is called by libyara for each rule that matches.
+func (s *scanner) RuleMatching(_ *yara.ScanContext, rule *yara.Rule) (abort bool, err error) {
+	if len(s.matches) == maxMatches {
+		return true, nil
+	}
+	m := Match{Rule: rule.Identifier(), Tags: rule.Tags(), Meta: map[string]any{}}
+	if i, err := strconv.Atoi(rule.Namespace()); err == nil && i >= 0 && i < len(s.files) {
+		m.File = s.files[i]
+	}
+	for _, meta := range rule.Metas() {
+		m.Meta[meta.Identifier] = meta.Value
+	}
+	s.matches = append(s.matches, m)
+	return false, nil
+}
