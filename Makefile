@@ -5,7 +5,7 @@ GO      ?= go
 BINARY  := bin/spamcatcher
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD -- 2>/dev/null || echo +)
-LDFLAGS := -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # YARA comes from a C library. With CGO_ENABLED=0 everything builds without it, and
 # the program says that YARA signatures are unavailable.
@@ -16,7 +16,7 @@ export CGO_ENABLED
 ifeq ($(CGO_ENABLED),1)
 LIBRARIES := -lcrypto -lmagic -ljansson -llzma -lbz2 -lz -lm -ldl
 STATIC    := -tags yara_static,netgo,osusergo
-LDFLAGS   += -linkmode external -extldflags "-static $(LIBRARIES)"
+LDFLAGS   += -linkmode external -extldflags "-static -Wl,--no-warnings $(LIBRARIES)"
 endif
 
 # Where labelled mail and test suites stand that are not part of the project.

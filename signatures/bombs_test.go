@@ -71,6 +71,7 @@ func TestEvasions(t *testing.T) {
 	window := func(f File) []byte { b := ZeroZstd(1, 31); return append(b[:6], raw128(f.Data)...) }
 	encrypted := ZipLocked("nobody says it", true, bad)
 	truncated := Gzip(bad)
+	saysLocked := ZipOf(-1, ZipEntry{Name: "report.com", Method: Deflated, Flags: 1, Packed: Deflate(bad.Data), Size: 128, CRC: crc32.ChecksumIEEE(bad.Data)})
 	for name, f := range map[string]File{
 		"xz that asks for 4 GiB":          {Name: "a.xz", Data: XZDictionary(bad.Data)},
 		"lzma that asks for 4 GiB":        {Name: "a.lzma", Data: asking(bad)},
@@ -84,6 +85,7 @@ func TestEvasions(t *testing.T) {
 		"bzip2 of which a bit is flipped": {Name: "a.bz2", Data: flipped(Bzip2(bad.Data))},
 		"xz of which a bit is flipped":    {Name: "a.xz", Data: flipped(XZ(bad.Data))},
 		"7z of which a bit is flipped":    {Name: "a.7z", Data: flipped(sevenPacked(SevenLZMA, bad))},
+		"zip that says it is encrypted":   {Name: "a.zip", Data: saysLocked},
 		"twenty zips":                     {Name: "a.zip", Data: nested(20, bad)},
 	} {
 		mail := Letter{Parts: []Part{Attached(octets, f)}}.Bytes()

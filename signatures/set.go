@@ -62,6 +62,7 @@ func Load(builtIn bool, directories []string) (*Set, error) {
 		}
 		s.hashes = append(s.hashes, foreign)
 		sources = append(sources, foreign.Sources()...)
+		foreign.Forget()
 	}
 	if s.why == nil && len(sources) > 0 {
 		rules, problems, err := yara.Compile(sources)

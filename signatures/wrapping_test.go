@@ -3,10 +3,12 @@ package signatures_test
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"mime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +102,21 @@ var containers = []container{
 	{"wrong-count.zip", "application/zip", func(f File) []byte {
 		return ZipOf(1, StoredEntry(File{Name: "readme.txt", Data: []byte("nothing to see")}), StoredEntry(f))
 	}},
+	{"before-another.zip", "application/zip", func(f File) []byte {
+		return append(Zip(Deflated, f), Zip(Deflated, File{Name: "readme.txt", Data: []byte("nothing to see")})...)
+	}},
+	{"behind-another.zip", "application/zip", func(f File) []byte {
+		return append(Zip(Deflated, File{Name: "readme.txt", Data: []byte("nothing to see")}), Zip(Deflated, f)...)
+	}},
+	{"strange-names.zip", "application/zip", func(f File) []byte {
+		list := []File{{Name: "../../etc/passwd"}, {Name: "C:\\Windows\\x.txt"}, {Name: "a\x00b.txt"}, {Name: "\u202etxt.exe"}, {Name: strings.Repeat("x", 60000)}, {Name: ""}, {Name: "a\r\nb: c"}, {Name: "report/"}}
+		var entries []ZipEntry
+		for i, e := range list {
+			entries = append(entries, StoredEntry(File{Name: e.Name, Data: []byte(fmt.Sprint("text ", i))}))
+		}
+		entries = append(entries, StoredEntry(File{Name: "report/", Data: f.Data}))
+		return ZipOf(-1, entries...)
+	}},
 	{"applet.jar", "application/java-archive", func(f File) []byte {
 		return Zip(Deflated, File{Name: "META-INF/MANIFEST.MF", Data: []byte("Manifest-Version: 1.0\r\n")}, f)
 	}},
@@ -123,6 +140,9 @@ var containers = []container{
 	{"copied.7z", "application/x-7z-compressed", func(f File) []byte { return Sevenzip(File{Name: "readme.txt", Data: []byte("see below")}, f) }},
 	{"lzma.7z", "application/x-7z-compressed", func(f File) []byte { return sevenPacked(SevenLZMA, f) }},
 	{"deflate.7z", "application/x-7z-compressed", func(f File) []byte { return sevenPacked(SevenDeflate, f) }},
+	{"copied7.exe", octets, func(f File) []byte {
+		return append(append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 4000)...), sevenPacked(SevenLZMA, f)...)
+	}},
 	{"four.rar", "application/vnd.rar", func(f File) []byte { return RAR4(File{Name: "readme.txt", Data: []byte("see below")}, f) }},
 	{"five.rar", "application/vnd.rar", func(f File) []byte { return RAR5(File{Name: "readme.txt", Data: []byte("see below")}, f) }},
 	{"five.exe", octets, func(f File) []byte {
@@ -156,6 +176,26 @@ var containers = []container{
 	{"obfuscated.rtf", "application/rtf", func(f File) []byte { return RTF(f, "{\\*\\nothing 12ab}\\par\r\n \t") }},
 	{"page.one", "application/onenote", OneNote},
 	{"smuggling.html", "text/html", Smuggler},
+	{"pieces.html", "text/html", func(f File) []byte {
+		b := base64.StdEncoding.EncodeToString(f.Data)
+		n := len(b) / 3
+		return []byte(script("var p = '" + b[:n] + "' + '" + b[n:2*n] + "';\np += '" + b[2*n:] + "';\nvar d = atob(p);"))
+	}},
+	{"codes.html", "text/html", func(f File) []byte {
+		return []byte(script("var d = new Uint8Array([" + strings.ReplaceAll(strings.Trim(fmt.Sprint(f.Data), "[]"), " ", ",") + "]);"))
+	}},
+	{"hex.html", "text/html", func(f File) []byte {
+		return []byte(script(fmt.Sprintf("var h = %q, d = new Uint8Array(h.match(/../g).map(x => parseInt(x, 16)));", fmt.Sprintf("%x", f.Data))))
+	}},
+	{"backwards.html", "text/html", func(f File) []byte {
+		b := []byte(base64.StdEncoding.EncodeToString(f.Data))
+		slices.Reverse(b)
+		return []byte(script("var d = atob('" + string(b) + "'.split('').reverse().join(''));"))
+	}},
+	{"page.mht", "message/rfc822", func(f File) []byte {
+		p := Multipart("related", "sep", Part{Head: "Content-Type: text/html\r\nContent-Location: http://www.example.com/\r\n", Body: "<p>A page</p>\r\n"}, Attached(octets, f))
+		return []byte("MIME-Version: 1.0\r\n" + p.Head + "\r\n" + p.Body)
+	}},
 	{"smuggling.svg", "image/svg+xml", func(f File) []byte {
 		page := string(Smuggler(f))
 		return []byte(`<svg xmlns="http://www.w3.org/2000/svg">` + page[strings.Index(page, "<script>"):strings.Index(page, "</body>")] + "</svg>")
@@ -174,6 +214,15 @@ var containers = []container{
 	{"file.b64", "text/plain", func(f File) []byte {
 		return []byte("Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\nMIME-Version: 1.0\r\n\r\n" + Base64(f.Data))
 	}},
+}
+
+// script is a page that saves what the variable d holds.
+func script(assign string) string {
+	return "<html><body><p>Loading</p><script>\n" + assign + `
+var b = new Blob([d], {type: "octet/stream"});
+var a = document.createElement("a");
+a.href = URL.createObjectURL(b); a.download = "report.zip"; a.click();
+</script></body></html>`
 }
 
 // deep are containers inside each other.
@@ -320,6 +369,16 @@ var carriages = []carriage{
 	{name: "in a data: address", mail: func(f File) []byte {
 		return Letter{HTML: "<p>Hello <a download=" + f.Name + " href=\"data:application/octet-stream;base64," + strings.ReplaceAll(Base64(f.Data), "\r\n", "") + "\">the file</a></p>\n"}.Bytes()
 	}},
+	{name: "comment of a macro", text: true, mail: func(f File) []byte {
+		doc := Docx("See the macro.", nil, File{Name: "word/vbaProject.bin", Data: VBA("Sub A()\n' " + string(f.Data) + "\nEnd Sub\n")})
+		return Letter{Parts: []Part{Attached(octets, File{Name: "report.docm", Data: doc})}}.Bytes()
+	}},
+	{name: "macro of an old document", text: true, mail: func(f File) []byte {
+		return Letter{Parts: []Part{Attached("application/msword", File{Name: "report.doc", Data: DocMacro("Sub A()\n' " + string(f.Data) + "\nEnd Sub\n")})}}.Bytes()
+	}},
+	{name: "script of a PDF", text: true, mail: func(f File) []byte {
+		return Letter{Parts: []Part{Attached("application/pdf", File{Name: "report.pdf", Data: PDF("Hello", "/OpenAction << /S /JavaScript /JS 10 0 R >>", "", PDFStream(10, "", 1, f.Data))})}}.Bytes()
+	}},
 	{name: "attached mail", mail: enclosed("", func(f File) string { return string(f.Data) }, 1)},
 	{name: "attached mail in base64", mail: enclosed(inBase64, based, 1)},
 	{name: "attached mail in quoted-printable", mail: enclosed("Content-Transfer-Encoding: quoted-printable\r\n", quoted, 1)},
@@ -399,7 +458,7 @@ func TestWrappings(t *testing.T) {
 			return Letter{Parts: []Part{Attached(c.mediaType, File{Name: c.name, Data: c.pack(f)})}}.Bytes()
 		}, false)
 		// Types are by content: the name and the type of another tell nothing.
-		if name := strings.ToLower(c.name); !strings.HasSuffix(name, ".lzma") && !strings.HasSuffix(name, ".b64") && !strings.HasSuffix(name, ".mbox") {
+		if name := strings.ToLower(c.name); !strings.HasSuffix(name, ".lzma") && !strings.HasSuffix(name, ".b64") && !strings.HasSuffix(name, ".mht") && !strings.HasSuffix(name, ".mbox") {
 			try(c.name+" under a false name", func(f File) []byte {
 				return Letter{Parts: []Part{Attached("image/png", File{Name: "picture.png", Data: c.pack(f)})}}.Bytes()
 			}, false)

@@ -211,6 +211,9 @@ func printStatus(w io.Writer, c *Config, s update.Status, now time.Time) {
 	for _, v := range s.Previous {
 		line("before", "version %d", v)
 	}
+	if s.Bundle == nil && s.Floor > 0 || s.Bundle != nil && s.Floor > s.Bundle.Version {
+		line("not again", "versions up to %d: they were in force before", s.Floor)
+	}
 	if c.UpdateURL == "" {
 		line("channel", "none (update.url is not set)")
 		return

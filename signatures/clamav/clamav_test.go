@@ -92,11 +92,14 @@ func TestHashes(t *testing.T) {
 			t.Errorf("%q is %q, %v, want %q", data, name, ok, want)
 		}
 	}
+	if s.Report().Skipped["YARA rules, which are read as they are"] != 1 {
+		t.Error("the YARA file is not counted")
+	}
 	if !s.Exempt(d) || s.Exempt(a) {
 		t.Error("exempt is wrong")
 	}
 	r := s.Report()
-	if r.Hashes != 4 || r.Duplicates != 1 || r.Exempt != 1 || r.Files != 5 {
+	if r.Hashes != 4 || r.Duplicates != 1 || r.Exempt != 1 || r.Files != 4 {
 		t.Errorf("report %+v", r)
 	}
 	for reason, n := range map[string]int{
@@ -112,6 +115,76 @@ func TestHashes(t *testing.T) {
 	}
 	if !Suspicious("PUA.Win.Tool") || Suspicious("Win.PUA.Tool") {
 		t.Error("suspicious is wrong")
+	}
+}
+
+// TestTableLikeMap holds the table to what a map says, with hashes that differ in
+// little, the same ones twice, and very many names.
+func TestTableLikeMap(t *testing.T) {
+	m := newMaker(11)
+	type key struct {
+		size   uint32
+		digest string
+	}
+	var h hashes
+	want := map[key]string{}
+	random := func() key {
+		d := make([]byte, []int{16, 20, 32}[m.IntN(3)])
+		d[0], d[len(d)-1] = byte(m.IntN(3)), byte(m.IntN(256))
+		d[7] = byte(m.IntN(64))
+		size := uint32(1 + m.IntN(4))
+		if m.IntN(3) == 0 {
+			size = anySize
+		}
+		return key{size, string(d)}
+	}
+	added := 0
+	for i := range 150000 {
+		k := random()
+		name := fmt.Sprintf("%x.%d-%d", m.IntN(1<<18), i, m.IntN(10))
+		if err := h.add(k.size, []byte(k.digest), []byte(name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := want[k]; !ok {
+			want[k] = name
+		}
+		added++
+	}
+	if dropped := h.seal(); dropped != added-len(want) || h.len() != len(want) {
+		t.Errorf("%d dropped and %d left of %d, want %d left", dropped, h.len(), added, len(want))
+	}
+	look := func(k key) (string, bool) {
+		table := map[int]*table{16: &h.md5, 20: &h.sha1, 32: &h.sha256}[len(k.digest)]
+		at, ok := table.find(k.size, []byte(k.digest))
+		if ok && !table.wants(k.size) {
+			t.Errorf("%x is there, but not wanted", k.digest)
+		}
+		if !ok {
+			return "", false
+		}
+		return h.names.get(at), true
+	}
+	misses := 0
+	check := func(k key) {
+		name, ok := want[k]
+		if !ok {
+			name, ok = want[key{anySize, k.digest}]
+		}
+		if !ok {
+			misses++
+		}
+		if got, found := look(k); got != name || found != ok {
+			t.Fatalf("%d %x is %q, %v, want %q", k.size, k.digest, got, found, name)
+		}
+	}
+	for k := range want {
+		check(k)
+	}
+	for range 100000 {
+		check(random())
+	}
+	if misses == 0 {
+		t.Error("nothing was missing")
 	}
 }
 

@@ -14,5 +14,9 @@
 //     has wildcards) an unlimited gap reaches 32,767 bytes.
 //   - A Perl regular expression reaches 4,096 bytes from what libyara searches it by.
 //
+// Beside these, a signature for files of any type is searched for in a text file as
+// it is; ClamAV searches its normalised copy too. Pieces of fewer than six bytes,
+// which ClamAV passes over, are not.
+//
 // The other files of ClamAV's databases are counted by their reason.
 package clamav

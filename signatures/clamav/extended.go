@@ -50,7 +50,7 @@ func extended(line string) (rule, error) {
 		return rule{}, err
 	}
 	out := rule{name: f[0], strings: s.strings, modules: s.modules, approximated: s.approximated}
-	out.condition = and(condition, s.matched)
+	out.condition = guarded(s.matched, condition)
 	if normal(target).nocase {
 		out.approximated = append(out.approximated, normalised)
 	}
@@ -69,11 +69,13 @@ func level0(text string) (int, error) {
 	return n, nil
 }
 
-func and(a, b string) string {
-	if a == "" {
-		return b
+// guarded adds a condition about the file. It comes last: for nearly every rule the
+// patterns say no already, in a tenth of the time that comparing texts takes.
+func guarded(condition, guard string) string {
+	if guard == "" {
+		return condition
 	}
-	return a + " and " + b
+	return condition + " and " + guard
 }
 
 // A subsignature is one pattern of a rule.

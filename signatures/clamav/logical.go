@@ -44,8 +44,8 @@ func logical(line string) (rule, error) {
 		return rule{}, err
 	}
 	out := rule{name: f[0], condition: condition, modules: d.modules}
-	for i := len(d.conditions) - 1; i >= 0; i-- {
-		out.condition = and(d.conditions[i], out.condition)
+	for _, c := range d.conditions {
+		out.condition = guarded(out.condition, c)
 	}
 	if normal(d.target).nocase {
 		out.approximated = append(out.approximated, normalised)

@@ -51,10 +51,18 @@ var others = map[string]string{
 	".imp": "hash of a program's imports",
 	".cdb": "names and sizes in a container", ".idb": "icon",
 	".pdb": "phishing address", ".wdb": "phishing address", ".gdb": "phishing address",
-	".cbc": "bytecode", ".ftm": "file type", ".crb": "certificate", ".cat": "certificate",
-	".cfg": "configuration", ".info": "configuration", ".pwdb": "password",
+	".ftm": "file type", ".pwdb": "password",
 	".db": "signature format before .ndb", ".zmd": "names and sizes in a container", ".rmd": "names and sizes in a container",
 }
+
+// wholes says the same of files that are counted as one.
+var wholes = map[string]string{
+	".cbc": "bytecode", ".crb": "certificate", ".cat": "certificate", ".cfg": "configuration",
+	".yar": "YARA rules, which are read as they are", ".yara": "YARA rules, which are read as they are",
+	".cvd": packed, ".cld": packed, ".cud": packed,
+}
+
+const packed = "container of signature files, to be unpacked with sigtool"
 
 // Read reads the signature files below dir. It returns an error only if dir itself
 // cannot be read; a bad file or line is in the Report, and the others count.
@@ -112,6 +120,10 @@ func (s *Set) Exempt(data []byte) bool {
 // Sources are the rules into which .ndb and .ldb files were translated. The
 // signature's own name is in the meta value clamav.
 func (s *Set) Sources() []yara.Source { return slices.Clone(s.sources) }
+
+// Forget drops the text of the rules, which nobody needs when they are compiled.
+// It must not be called beside Sources.
+func (s *Set) Forget() { s.sources = nil }
 
 // Report tells what was read. Its maps must not be changed.
 func (s *Set) Report() Report { return s.report }
@@ -174,13 +186,16 @@ func (r *reader) file(name string) {
 		w := newWriter(r.short(name))
 		each = func(line []byte) error { return r.body(w, line, logical) }
 		done = func() { r.set.sources = append(r.set.sources, w.close()...) }
-	case ".cvd", ".cld", ".cud":
-		r.problem(name, 0, "is a container of signature files; unpack it in this directory with: sigtool --unpack "+filepath.Base(name))
-		r.set.report.Skipped["container of signature files, to be unpacked with sigtool"]++
-		return
 	default:
+		if why := wholes[ext]; why != "" {
+			r.set.report.Skipped[why]++
+			if why == packed {
+				r.problem(name, 0, "is a container of signature files; unpack it in this directory with: sigtool --unpack "+filepath.Base(name))
+			}
+			return
+		}
 		if others[ext] == "" {
-			return // .yar and .yara are read as they are, elsewhere; the rest is none of ours
+			return // none of ours
 		}
 		each = func([]byte) error { return skip(others[ext]) }
 	}

@@ -65,7 +65,8 @@ func (x *mail) Open(j *format.Job, f *format.File) error {
 }
 
 // mailbox emits the messages of an mbox file. RFC 4155: each begins with a line
-// that begins with "From ", behind an empty one.
+// that begins with "From ", behind an empty one; readers do without that if the
+// line has a time in it.
 func mailbox(j *format.Job, b []byte) error {
 	for n := 1; len(b) > 0; n++ {
 		_, b, _ = bytes.Cut(b, []byte("\n")) // the From line
@@ -76,7 +77,8 @@ func mailbox(j *format.Job, b []byte) error {
 				break
 			}
 			at += i
-			if before := bytes.TrimSuffix(b[:at], []byte("\r")); bytes.HasSuffix(before, []byte("\n")) {
+			line, _, _ := bytes.Cut(b[at+1:min(len(b), at+200)], []byte("\n"))
+			if before := bytes.TrimSuffix(b[:at], []byte("\r")); bytes.HasSuffix(before, []byte("\n")) || bytes.Count(line, []byte(":")) == 2 {
 				end, next = at, at+1
 				break
 			}

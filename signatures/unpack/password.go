@@ -33,7 +33,7 @@ const word = `["'«»„“”‘’` + "`" + `<\[(*_]{0,2}([^\s"«»„“”` 
 
 var patterns = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(?:^|[^\pL])` + keyword + `(?:[ \t][^\n:=：]{0,40})?[ \t]*[:=：][\s*_]{0,6}` + word),
-	regexp.MustCompile(`(?i)(?:^|[^\pL])` + keyword + `(?:[ \t][^\n:=：]{0,40}?)?(?:[ \t]+(?:is|ist|lautet|lautete|es|est|é|è|är|er|jest|je|on|это|[-–—])|为|是|は)[ \t\n]*` + word),
+	regexp.MustCompile(`(?i)(?:^|[^\pL])` + keyword + `(?:[ \t][^\n:=：]{0,40}?)?(?:[ \t]+(?:is|ist|lautet|lautete|es|est|é|è|är|er|jest|je|on|это|[-–—])[ \t\n]+|[为是は]\s*)` + word),
 	regexp.MustCompile(`(?i)(?:^|[^\pL])` + keyword + `(?:[ \t][^\n:=："'«„“‘]{0,40})?["'«„“‘]([^\n"'»“”’]{1,64})["'»“”’]`),
 	regexp.MustCompile(`(?i)(?:^|[^\pL])` + keyword + `[ \t(\[-]{1,3}([^\s]{0,63}[0-9][^\s]{0,63})`),
 }

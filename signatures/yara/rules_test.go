@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -180,7 +181,7 @@ func TestEvilRulesAndData(t *testing.T) {
 		if err != nil && !errors.Is(err, ErrTime) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took > 5*time.Second || grown > 200<<20 {
+		if took > 2*time.Second || grown > 200<<20 {
 			t.Errorf("%s took %v and %d MB", name, took, grown>>20)
 		}
 		t.Logf("%s: %v, %d MB, %v", name, took.Round(time.Millisecond), grown>>20, err)
@@ -193,7 +194,7 @@ func TestEvilRulesAndData(t *testing.T) {
 func TestARuleThatDataBreaksHidesNoOther(t *testing.T) {
 	r := compile(t, `
 		rule broken { strings: $a = /aa(a|ab|abc|.a|.{1,40}){1,100}d/ condition: $a }
-		rule broken2 { strings: $a = /ab(a|ab|abc|.a|.{1,40}){1,100}d/ condition: $a }
+		rule broken2 { strings: $a = /ab(a|ab|abc|.a|.{1,40}){1,100}d/ $b = "aa" condition: $b and not $a }
 		rule good { strings: $a = "needle" condition: $a }`)
 	data := []byte(strings.Repeat("a", 1000) + "needle" + strings.Repeat("ab", 1000))
 	for range 3 {
@@ -205,7 +206,7 @@ func TestARuleThatDataBreaksHidesNoOther(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	if got, err := r.Scan(context.Background(), []byte("aa.d abxd"), Facts{}, time.Second); err != nil || names(got) != "0.yar:broken 0.yar:broken2" {
+	if got, err := r.Scan(context.Background(), []byte("aa.d abxxd"), Facts{}, time.Second); err != nil || names(got) != "0.yar:broken" {
 		t.Errorf("the next scan: %s, %v", names(got), err)
 	}
 }
@@ -295,17 +296,21 @@ func TestClosedSetsGiveTheirMemoryBack(t *testing.T) {
 		}
 		r.Close()
 	}
-	for range 20 {
+	// The C library gives each thread memory of its own to allocate from, which it
+	// keeps: with one thread what is kept is seen soon.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for range 10 {
 		once()
 	}
 	debug.FreeOSMemory()
 	before := resident(t)
-	for range 60 {
+	for range 40 {
 		once()
 	}
 	debug.FreeOSMemory()
 	if grown := resident(t) - before; grown > 8<<20 {
-		t.Errorf("60 sets left %d KB behind", grown>>10)
+		t.Errorf("40 sets left %d KB behind", grown>>10)
 	} else {
 		t.Logf("grown by %d KB", grown>>10)
 	}

@@ -3,6 +3,7 @@
 package yara
 
 // #include <stdint.h>
+// #include <string.h>
 // #include <yara.h>
 //
 // static void set_timeout(void* scanner, uint64_t ns) { ((YR_SCAN_CONTEXT*) scanner)->timeout = ns; }
@@ -13,16 +14,23 @@ package yara
 //   return s == NULL ? -1 : s->idx;
 // }
 //
-// static const char* failed_rule(void* scanner) {
+// static YR_RULE* rule_of_failed(void* scanner) {
 //   YR_SCAN_CONTEXT* c = (YR_SCAN_CONTEXT*) scanner;
-//   if (c->last_error_string == NULL) return NULL;
-//   return c->rules->rules_table[c->last_error_string->rule_idx].identifier;
+//   return &c->rules->rules_table[c->last_error_string->rule_idx];
 // }
+// static const char* failed_rule(void* scanner) { return rule_of_failed(scanner)->identifier; }
+// static const char* failed_namespace(void* scanner) { return rule_of_failed(scanner)->ns->name; }
 //
 // // leave_out makes the next scan pass over a string, as libyara does by itself
 // // when one matches too often. The scan forgets it at its end.
 // static void leave_out(void* scanner, int64_t string) {
 //   yr_bitmask_set(((YR_SCAN_CONTEXT*) scanner)->strings_temp_disabled, string);
+// }
+// // leave_out_all makes the scan under way pass over all strings from now on. It is
+// // called beside the scan: a bit that it loses costs time, nothing else.
+// static void leave_out_all(void* scanner) {
+//   YR_SCAN_CONTEXT* c = (YR_SCAN_CONTEXT*) scanner;
+//   memset(c->strings_temp_disabled, 0xff, sizeof(YR_BITMASK) * YR_BITMASK_SIZE(c->rules->num_strings));
 // }
 import "C"
 
@@ -44,6 +52,8 @@ import (
 const (
 	// defaultLimit is the time of a scan for which no limit is given.
 	defaultLimit = time.Second
+	// grace is how long after its limit a scan that has not ended is hurried.
+	grace = 5 * time.Millisecond
 	// maxMatches bounds what one scan reports.
 	maxMatches = 100
 	// maxLeftOut bounds how many strings a scan passes over because data drives them
@@ -115,9 +125,10 @@ func (r *Rules) Close() {
 // ErrTime beside the matches found until then: those of the groups of rules that
 // were through, since libyara decides about rules when it has gone through data.
 //
-// The limit is kept to the millisecond for matching and conditions. One call of a
-// function of a module (a hash or an entropy of all the data) and the
-// verification of one place by one regular expression are not interrupted.
+// libyara looks at its clock every 4,096 bytes and every 100 steps of a condition. A
+// bad regular expression can take seconds for 4,096 bytes: soon after the limit its
+// verification is switched off. What is not interrupted is the verification of one
+// place, and one call of a module's function (a hash or an entropy of all the data).
 func (r *Rules) Scan(ctx context.Context, data []byte, f Facts, limit time.Duration) ([]Match, error) {
 	select {
 	case r.slots <- struct{}{}:
@@ -169,12 +180,16 @@ func (r *Rules) Scan(ctx context.Context, data []byte, f Facts, limit time.Durat
 func merge(matches, found []Match) []Match {
 	before := len(matches)
 	for _, m := range found {
-		known := slices.ContainsFunc(matches[:before], func(o Match) bool { return o.File == m.File && o.Rule == m.Rule })
-		if !known && len(matches) < maxMatches {
+		if len(matches) < maxMatches && !contains(matches[:before], m) {
 			matches = append(matches, m)
 		}
 	}
 	return matches
+}
+
+// contains says whether a list has the rule of m.
+func contains(list []Match, m Match) bool {
+	return slices.ContainsFunc(list, func(o Match) bool { return o.File == m.File && o.Rule == m.Rule })
 }
 
 // scan returns the rules of the group that match.
@@ -198,11 +213,12 @@ func (g *group) scan(data []byte, f *Facts, limit time.Duration) ([]Match, error
 
 // scan scans until the limit is used up. A regular expression that data drives
 // beyond the library's bounds ends the scan before any rule is decided; since
-// whoever wrote data may want just that, the scan is repeated without it, which
-// the error says.
+// whoever wrote data may want just that, the scan is repeated without its rule,
+// which the error names.
 func (s *scanner) scan(data []byte, limit time.Duration) (matches []Match, keep bool, err error) {
 	end := time.Now().Add(limit)
 	var left []C.int64_t
+	var without []Match // the rules of the strings left out, which may match for want of them
 	var why error
 	for {
 		C.set_timeout(s.context, C.uint64_t(max(time.Until(end), 1)))
@@ -210,21 +226,35 @@ func (s *scanner) scan(data []byte, limit time.Duration) (matches []Match, keep 
 			C.leave_out(s.context, i)
 		}
 		s.matches = nil
+		late := make(chan struct{})
+		watchdog := time.AfterFunc(time.Until(end)+grace, func() {
+			C.leave_out_all(s.context)
+			close(late)
+		})
 		err := s.ScanMem(data)
 		matches, s.matches = s.matches, nil
+		if !watchdog.Stop() {
+			// What it did may have come after the end of the scan, and would blind the
+			// next one. A rule that excludes a string may match for want of it.
+			<-late
+			return nil, false, errors.Join(ErrTime, why)
+		}
 		var code yara.Error
 		if err != nil && !errors.As(err, &code) {
 			return matches, false, fmt.Errorf("scanning: %w", err)
 		}
 		switch code {
 		case C.ERROR_SUCCESS:
-			return matches, true, why
+			return slices.DeleteFunc(matches, func(m Match) bool { return contains(without, m) }), true, why
 		case C.ERROR_SCAN_TIMEOUT:
 			return matches, true, errors.Join(ErrTime, why)
 		case C.ERROR_TOO_MANY_RE_FIBERS:
 			if i := C.failed_string(s.context); i >= 0 && len(left) < maxLeftOut {
 				left = append(left, i)
-				why = fmt.Errorf("scanning: %w: left out %d strings, the last of them of rule %s", err, len(left), C.GoString(C.failed_rule(s.context)))
+				space, _ := strconv.Atoi(C.GoString(C.failed_namespace(s.context)))
+				bad := Match{Rule: C.GoString(C.failed_rule(s.context)), File: s.files[space]}
+				without = append(without, bad)
+				why = fmt.Errorf("scanning: %w: left out rule %s of %s", err, bad.Rule, bad.File)
 				continue
 			}
 		}

@@ -16,7 +16,7 @@ func (disk) Name() string { return "disk" }
 // the cookie of VHD.
 func (disk) Reads(f *format.File) bool {
 	b := f.Data
-	if len(b) < 1024 || f.Kind == format.Mail {
+	if len(b) < 1024 || f.Kind == format.Mail || (iso{}).Reads(f) { // discs that start computers have both
 		return false
 	}
 	return string(b[:8]) == vhdMagic || string(b[:8]) == "vhdxfile" || isFAT(b) || isPartitioned(b) || string(b[3:11]) == "NTFS    "
@@ -54,21 +54,40 @@ type medium struct {
 	base  uint64   // of the partition
 }
 
-// read is a piece of the medium, nil if it is not there. It never crosses blocks of
-// an image that grows.
+// read is a piece of the medium, nil if it is not there. A block that an image that
+// grows has no place for is zero.
 func (m *medium) read(at, n uint64) []byte {
 	at += m.base
-	if m.table != nil {
-		i := at / m.block
-		if i >= uint64(len(m.table)) || m.table[i] == 0xffffffff || at%m.block+n > m.block {
+	if m.table == nil {
+		if at > uint64(len(m.data)) || n > uint64(len(m.data))-at {
 			return nil
 		}
-		at = uint64(m.table[i])*512 + m.lead + at%m.block
+		return m.data[at : at+n]
 	}
-	if at > uint64(len(m.data)) || n > uint64(len(m.data))-at {
-		return nil
+	var out []byte
+	for n > 0 {
+		i, within := at/m.block, at%m.block
+		if i >= uint64(len(m.table)) {
+			return nil
+		}
+		k := min(n, m.block-within)
+		var piece []byte
+		if sector := m.table[i]; sector == 0xffffffff {
+			piece = make([]byte, k)
+		} else {
+			from := uint64(sector)*512 + m.lead + within
+			if from > uint64(len(m.data)) || k > uint64(len(m.data))-from {
+				return nil
+			}
+			piece = m.data[from : from+k]
+		}
+		if k == n && out == nil {
+			return piece
+		}
+		out = append(out, piece...)
+		at, n = at+k, n-k
 	}
-	return m.data[at : at+n]
+	return out
 }
 
 func (disk) Open(j *format.Job, f *format.File) error {
@@ -99,13 +118,44 @@ func (disk) Open(j *format.Job, f *format.File) error {
 			}
 			part := *m
 			part.base = uint64(le32(table[8:])) * 512
-			if err := part.open(j, f); err != nil {
+			open := part.open
+			if table[4] == 0xee {
+				open = m.gpt
+			}
+			if err := open(j, f); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return m.open(j, f)
+}
+
+// gpt reads each partition of a GUID partition table. UEFI Specification section 5.3.
+func (m *medium) gpt(j *format.Job, f *format.File) error {
+	h := m.read(512, 512)
+	if h == nil || string(h[:8]) != "EFI PART" {
+		return errors.New("the table of partitions is not there")
+	}
+	at, n, size := le64(h[72:]), le32(h[80:]), le32(h[84:])
+	if at > 1<<40 || size < 128 || size > 4096 {
+		return errors.New("the table of partitions makes no sense")
+	}
+	for i := range uint64(min(n, 128)) {
+		e := m.read(at*512+i*uint64(size), 128)
+		if e == nil || le64(e) == 0 && le64(e[8:]) == 0 {
+			break
+		}
+		part := *m
+		// The one that Microsoft reserves has nothing in it.
+		if part.base = min(le64(e[32:]), 1<<40) * 512; string(e[:4]) == "\x16\xe3\xc9\xe3" {
+			continue
+		}
+		if err := part.open(j, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open reads the file system of a partition.

@@ -50,6 +50,12 @@ func growing(b []byte) []byte {
 	be.PutUint32(h[28:], uint32(n))
 	be.PutUint32(h[32:], block)
 	table := bytes.Repeat([]byte{0xff}, (4*n+511)&^511)
+	be.PutUint32(foot[8:], 2)
+	be.PutUint32(foot[12:], 1<<16)
+	be.PutUint64(foot[40:], uint64(len(b)))
+	be.PutUint32(h[24:], 1<<16)
+	be.PutUint32(foot[64:], ^sumOf(foot))
+	be.PutUint32(h[36:], ^sumOf(h))
 	var blocks []byte
 	for i := range n {
 		p := make([]byte, block)
@@ -63,6 +69,30 @@ func growing(b []byte) []byte {
 	return bytes.Join([][]byte{foot, h, table, blocks, foot}, nil)
 }
 
+// guided puts a file system behind a GUID partition table.
+func guided(b []byte) []byte {
+	out := partitioned(b)
+	out[446+4] = 0xee
+	le := binary.LittleEndian
+	le.PutUint32(out[446+8:], 1)
+	h := out[512:]
+	copy(h, "EFI PART")
+	le.PutUint64(h[72:], 2)
+	le.PutUint32(h[80:], 4)
+	le.PutUint32(h[84:], 128)
+	copy(out[1024:], "\x16\xe3\xc9\xe3")
+	out[1024+128] = 1
+	le.PutUint64(out[1024+128+32:], 63)
+	return out
+}
+
+func sumOf(b []byte) (sum uint32) {
+	for _, c := range b {
+		sum += uint32(c)
+	}
+	return sum
+}
+
 // The images were made by mtools; a deleted file is in each.
 func TestDisk(t *testing.T) {
 	for _, name := range []string{"fat12.img", "fat16.img", "fat32.img"} {
@@ -72,6 +102,7 @@ func TestDisk(t *testing.T) {
 			hasDisk(t, partitioned(b))
 			hasDisk(t, growing(partitioned(b)))
 			hasDisk(t, growing(b))
+			hasDisk(t, growing(guided(b)))
 			fixed := make([]byte, 512)
 			copy(fixed, vhdMagic)
 			hasDisk(t, append(b, fixed...))
@@ -134,5 +165,6 @@ func FuzzDisk(f *testing.F) {
 	f.Add(b)
 	f.Add(partitioned(b))
 	f.Add(growing(b))
+	f.Add(guided(b))
 	fuzz(f, disk{})
 }

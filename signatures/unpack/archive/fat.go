@@ -117,11 +117,8 @@ func (v *fat) chain(n uint32, size uint64) (pieces [][]byte, whole bool) {
 	for steps := uint64(0); total < size && n >= 2 && n < v.count && steps <= uint64(len(v.m.data))/v.cluster; steps++ {
 		want := min(v.cluster, size-total)
 		p := v.m.read(v.data+uint64(n-2)*v.cluster, want)
-		if p == nil { // an image that grows has no place for what is zero
-			if v.m.table == nil {
-				return pieces, false
-			}
-			p = make([]byte, want)
+		if p == nil {
+			return pieces, false
 		}
 		// Clusters that follow each other are one piece.
 		if k := len(pieces) - 1; k >= 0 && cap(pieces[k]) >= len(pieces[k])+len(p) && &pieces[k][:len(pieces[k])+1][len(pieces[k])] == &p[0] {
@@ -179,8 +176,14 @@ func (v *fat) walk(root []byte) error {
 				}
 				continue
 			}
-			name := strings.TrimRight(string(e[:8]), " ")
-			if x := strings.TrimRight(string(e[8:11]), " "); x != "" {
+			name, x := strings.TrimRight(string(e[:8]), " "), strings.TrimRight(string(e[8:11]), " ")
+			if e[12]&8 != 0 { // Windows NT keeps the case in two bits
+				name = strings.ToLower(name)
+			}
+			if e[12]&16 != 0 {
+				x = strings.ToLower(x)
+			}
+			if x != "" {
 				name += "." + x
 			}
 			if long != nil {

@@ -19,6 +19,11 @@ func (h *page) take(data []byte) ([]byte, error) {
 
 // payload tries the ways in which a page hides a file in a text.
 func (h *page) payload(text []byte) error {
+	if bytes.Contains(text, []byte(`\x`)) || bytes.Contains(text, []byte(`\u`)) || !isText(text) {
+		if text = unescapeScript(text, true); format.Detect(text) != "" {
+			return h.keep(text)
+		}
+	}
 	for _, decode := range []func([]byte) []byte{unhex, unbase64Text, backwards, unpercentText, unlist} {
 		data := decode(text)
 		if len(data) < htmlSmall/4 {
@@ -172,6 +177,11 @@ func unbase64Text(b []byte) []byte {
 		return nil
 	}
 	data := unbase64(b)
+	if share(data, isBase64) == 100 {
+		if twice := unbase64(data); format.Detect(twice) != "" || isText(twice) {
+			return twice
+		}
+	}
 	if format.Detect(data) != "" || isText(data) {
 		return data
 	}
@@ -181,10 +191,6 @@ func unbase64Text(b []byte) []byte {
 	turned := unbase64(reversed(b))
 	if format.Detect(turned) != "" || isText(turned) {
 		return turned
-	}
-	// Encoded twice.
-	if share(data, isBase64) == 100 {
-		return unbase64(data)
 	}
 	return data
 }
@@ -268,7 +274,8 @@ func hexPairs(b []byte) bool {
 // unpercentText decodes what unescape and decodeURIComponent do, if enough of a
 // text is written so.
 func unpercentText(b []byte) []byte {
-	if n := share(b, func(c byte) bool { return c == '%' }); n < 8 {
+	n := share(b, func(c byte) bool { return c == '%' })
+	if n < 8 && (n < 1 || indexFold(b[:min(len(b), 4096)], "%3c") < 0) {
 		return nil
 	}
 	return unpercent(b)

@@ -16,7 +16,7 @@ func (h *page) script(b []byte) error {
 	if err := h.j.Check(); err != nil {
 		return err
 	}
-	plain := unescapeScript(b)
+	plain := unescapeScript(b, false)
 	h.doing(plain)
 	if len(plain) < htmlSmall {
 		return nil
@@ -40,9 +40,10 @@ func (h *page) script(b []byte) error {
 func (h *page) doing(b []byte) {
 	// Names may be put together of pieces: "cre"+"ateObje"+'ctURL'.
 	joined := joinPieces(shortened(b))
+	lower := lowered(joined)
 	has := func(words ...string) bool {
 		for _, w := range words {
-			if indexFold(joined, w) >= 0 {
+			if bytes.Contains(lower, []byte(w)) {
 				return true
 			}
 		}
@@ -54,7 +55,7 @@ func (h *page) doing(b []byte) {
 		has("createobjecturl") && has("location", "window.open", ".src")
 	if h.name == "" {
 		for _, w := range []string{".download", "'download'", "\"download\"", "mssaveoropenblob", "mssaveblob"} {
-			if i := indexFold(joined, w); i >= 0 {
+			if i := bytes.Index(lower, []byte(w)); i >= 0 {
 				if name := firstString(joined[i+len(w) : min(len(joined), i+len(w)+120)]); name != "" {
 					h.name = name
 					break
@@ -62,6 +63,17 @@ func (h *page) doing(b []byte) {
 			}
 		}
 	}
+}
+
+// lowered is b with letters of ASCII in lower case.
+func lowered(b []byte) []byte {
+	out := bytes.Clone(b)
+	for i, c := range out {
+		if c >= 'A' && c <= 'Z' {
+			out[i] = c | 0x20
+		}
+	}
+	return out
 }
 
 // firstString is the first short string literal that looks like a file name.
@@ -129,8 +141,9 @@ func joinPieces(b []byte) []byte {
 	return out
 }
 
-// unescapeScript undoes \x41 and \u0041.
-func unescapeScript(b []byte) []byte {
+// unescapeScript undoes \x41 and \u0041; unless all are to go, those stay that
+// would end a literal or a line.
+func unescapeScript(b []byte, all bool) []byte {
 	if !bytes.Contains(b, []byte(`\x`)) && !bytes.Contains(b, []byte(`\u`)) {
 		return b
 	}
@@ -157,11 +170,12 @@ func unescapeScript(b []byte) []byte {
 			i++
 			continue
 		}
-		// The bytes of a string are what is decoded later; what ends a literal must
-		// not begin to end it now.
-		if n == '"' || n == '\'' || n == '\\' || n == '`' || n > 0xff {
+		switch {
+		case !all && (n < ' ' || n == '"' || n == '\'' || n == '\\' || n == '`'):
 			out = append(out, b[i:i+2+digits]...)
-		} else {
+		case n > 0xff:
+			out = append(out, string(rune(n))...)
+		default:
 			out = append(out, byte(n))
 		}
 		i += 1 + digits

@@ -50,7 +50,7 @@ func (linkFormat) Open(j *format.Job, f *format.File) error {
 	s, err := readShortcut(f.Data)
 	command := strings.TrimSpace(s.target + " " + squeeze(s.arguments))
 	if command != "" {
-		addresses(j, f, command)
+		linkAddresses(j, f, command)
 		if shortcutRuns(s.target, s.arguments) || foreignHost(s.icon) {
 			j.Mark(f, format.LinkCommand, command[:min(len(command), 1000)])
 		}
@@ -268,8 +268,8 @@ func foreignHost(path string) bool {
 	return strings.ContainsAny(host, ".@:")
 }
 
-// addresses notes the addresses of the web in a text.
-func addresses(j *format.Job, f *format.File, text string) {
+// linkAddresses notes the addresses of the web in a text.
+func linkAddresses(j *format.Job, f *format.File, text string) {
 	lower := strings.ToLower(text)
 	for at := 0; ; {
 		i := strings.Index(lower[at:], "http")

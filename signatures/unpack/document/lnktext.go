@@ -78,13 +78,12 @@ func leads(address string) bool {
 	lower = strings.TrimPrefix(lower, "url:")
 	if rest, ok := strings.CutPrefix(lower, "file:"); ok {
 		rest = strings.ReplaceAll(rest, `\`, "/")
-		// file:///C:/ is a file of one's own.
-		rest = strings.TrimPrefix(rest, "///")
-		host, isHost := strings.CutPrefix(rest, "//")
-		if !isHost {
-			return strings.HasPrefix(rest, "//")
+		path := strings.TrimLeft(rest, "/")
+		// Three slashes, or one, and it is a file of one's own: file:///C:/
+		if slashes := len(rest) - len(path); slashes == 3 || slashes < 2 {
+			return false
 		}
-		host, _, _ = strings.Cut(host, "/")
+		host, _, _ := strings.Cut(path, "/")
 		return host != "" && host != "localhost" && !strings.HasSuffix(host, ":")
 	}
 	if strings.HasPrefix(lower, `\\`) || strings.HasPrefix(lower, "//") {
@@ -119,7 +118,7 @@ func xmlShortcut(j *format.Job, f *format.File, b []byte) error {
 				}
 			}
 			text := strings.TrimSpace(html.UnescapeString(string(value)))
-			addresses(j, f, text)
+			linkAddresses(j, f, text)
 			lower := strings.ToLower(text)
 			name, arguments, _ := strings.Cut(text, " ")
 			if tag == "<deeplink>" && shortcutRuns(name, arguments) || tag != "<deeplink>" && (leads(text) || strings.HasPrefix(lower, "http:") || strings.HasPrefix(lower, "https:")) {

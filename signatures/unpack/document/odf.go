@@ -49,7 +49,7 @@ func (w *xmlWalk) openDocument(t tag) {
 			w.j.Link(w.f, target)
 		}
 	case "a":
-		if target := t.attributes()["href"]; !t.end && address.MatchString(target) {
+		if target := t.attributes()["href"]; !t.end && addressIn(target) != "" {
 			w.j.Link(w.f, target)
 		}
 	case "encryption-data":
@@ -68,7 +68,6 @@ func (w *xmlWalk) basicModule() {
 	if text == "" {
 		return
 	}
-	var m macros
-	m.add(w.module, []byte(text), false)
-	w.err = m.report(w.j, w.f)
+	m := macros{j: w.j, f: w.f}
+	w.err = m.add(w.module, []byte(text), false)
 }

@@ -117,3 +117,17 @@ func shared(t *testing.T, name string) string {
 	}
 	return path
 }
+
+// BenchmarkText is what a part of a message that is plain text costs.
+func BenchmarkText(b *testing.B) {
+	text := bytes.Repeat([]byte("The figures for the quarter are below; tell me what you think.\r\n"), 60)
+	f := &format.File{Kind: format.Part, Name: "", Declared: "text/plain", Data: text}
+	own := []format.Format{ole{}, rtf{}, officeXML{}, binarySheet{}, activeMime{}, sheetText{}, addIn{}}
+	for b.Loop() {
+		for _, x := range own {
+			if x.Reads(f) {
+				b.Fatal(x.Name())
+			}
+		}
+	}
+}

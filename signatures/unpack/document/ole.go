@@ -98,6 +98,7 @@ func (d *oleFile) stream(e *entry) error {
 	if err != nil || len(data) == 0 {
 		return err
 	}
+	defer d.j.Done(data)
 	switch name := strings.ToLower(e.name); {
 	case name == "\x01ole10native":
 		return native(d.j, d.f, data)

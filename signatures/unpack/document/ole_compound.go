@@ -20,6 +20,7 @@ type compound struct {
 	minifat []uint32
 	mini    []byte // the mini stream
 	entries []entry
+	index   map[string]int // of the streams, by path in lower case
 }
 
 // An entry is a stream or a storage of a compound file.
@@ -252,11 +253,16 @@ func (r *chain) advance() {
 // find is the stream of that name in that storage, names compared as the format
 // does, without case.
 func (c *compound) find(storage, name string) *entry {
-	for i := range c.entries {
-		e := &c.entries[i]
-		if e.stream && strings.EqualFold(e.name, name) && strings.EqualFold(e.storage, storage) {
-			return e
+	if c.index == nil {
+		c.index = make(map[string]int, len(c.entries))
+		for i := len(c.entries) - 1; i >= 0; i-- {
+			if e := &c.entries[i]; e.stream {
+				c.index[strings.ToLower(e.path())] = i
+			}
 		}
+	}
+	if i, ok := c.index[strings.ToLower((&entry{storage: storage, name: name}).path())]; ok {
+		return &c.entries[i]
 	}
 	return nil
 }

@@ -5,17 +5,32 @@ import (
 	"io"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"spamcatcher/signatures/unpack/format"
 )
 
 // utf16Text decodes little-endian UTF-16.
 func utf16Text(b []byte) string {
-	units := make([]uint16, len(b)/2)
-	for i := range units {
-		units[i] = binary.LittleEndian.Uint16(b[2*i:])
+	return string(fromUTF16(b))
+}
+
+// fromUTF16 is little-endian UTF-16 in UTF-8. It takes little more memory than what
+// it returns: texts of many megabytes come this way.
+func fromUTF16(b []byte) []byte {
+	out := make([]byte, 0, len(b)/2+16)
+	for len(b) >= 2 {
+		r := rune(binary.LittleEndian.Uint16(b))
+		b = b[2:]
+		if utf16.IsSurrogate(r) && len(b) >= 2 {
+			if pair := utf16.DecodeRune(r, rune(binary.LittleEndian.Uint16(b))); pair != utf8.RuneError {
+				r = pair
+				b = b[2:]
+			}
+		}
+		out = utf8.AppendRune(out, r)
 	}
-	return string(utf16.Decode(units))
+	return out
 }
 
 // property emits what a property of an Outlook message holds: bodies and
@@ -28,13 +43,13 @@ func (d *oleFile) property(e *entry, name string, data []byte, cut bool) error {
 	}
 	switch tag[:8] {
 	case "1000001f": // PidTagBody
-		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/plain", Data: []byte(utf16Text(data)), Cut: cut})
+		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/plain", Data: fromUTF16(data), Cut: cut})
 	case "1000001e":
 		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/plain", Data: data, Cut: cut})
 	case "10130102", "1013001e": // PidTagHtml
 		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/html", Data: data, Cut: cut})
 	case "1013001f":
-		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/html", Data: []byte(utf16Text(data)), Cut: cut})
+		return d.j.Emit(&format.File{Kind: format.Part, Declared: "text/html", Data: fromUTF16(data), Cut: cut})
 	case "10090102": // PidTagRtfCompressed
 		text, err := uncompressRTF(d.j, data)
 		if err != nil || len(text) == 0 {

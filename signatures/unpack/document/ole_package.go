@@ -96,7 +96,7 @@ func moniker(j *format.Job, f *format.File, b []byte) error {
 		j.Link(f, text)
 	}
 	// Other monikers name a file: only one that is elsewhere counts.
-	if found := elsewhere.Find(narrowed(b[:min(len(b), 64<<10)])); found != nil {
+	if found := elsewhere.Find(narrowed(b[:min(len(b), 4096)])); found != nil {
 		j.Mark(f, format.External, string(found))
 	}
 	return nil

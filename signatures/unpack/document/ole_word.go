@@ -20,7 +20,7 @@ func word(j *format.Job, f *format.File, b []byte) {
 		j.Mark(f, format.OfficeLocked, "")
 		return
 	}
-	for at, fields := 0, 0; fields < 10000; fields++ {
+	for at, fields := 0, 0; fields < 20000; fields++ {
 		i := bytes.IndexByte(b[at:], 0x13)
 		if i < 0 {
 			return
@@ -53,7 +53,7 @@ func field(j *format.Job, f *format.File, code string) {
 	case "DDE", "DDEAUTO":
 		j.Mark(f, format.DDE, rest)
 	case "HYPERLINK":
-		if a := address.FindString(rest); a != "" {
+		if a := addressIn(rest); a != "" {
 			j.Link(f, a)
 		}
 	case "INCLUDETEXT", "IMPORT", "INCLUDE":
@@ -83,8 +83,8 @@ func powerpoint(j *format.Job, f *format.File, b []byte) error {
 		switch kind {
 		case cString:
 			if len(value) < 8192 {
-				if text := utf16Text(value); address.MatchString(text) {
-					j.Link(f, text)
+				if a := addressIn(utf16Text(value)); a != "" {
+					j.Link(f, a)
 				}
 			}
 		case interactiveInfo:

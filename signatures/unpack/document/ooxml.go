@@ -19,18 +19,20 @@ func (officeXML) Name() string { return "officexml" }
 // namespaces are what names the format of a part.
 var namespaces = []string{"schemas.openxmlformats.org/", "purl.oclc.org/ooxml/", "schemas.microsoft.com/office/", "urn:schemas-microsoft-com:office", "urn:oasis:names:tc:opendocument", "openoffice.org/200"}
 
+// Reads looks for a tag at the start and a namespace in the first two KiB.
 func (officeXML) Reads(f *format.File) bool {
-	head := f.Data[:min(len(f.Data), 4096)]
-	if len(head) < 16 || f.Type == "text/html" && f.Kind == format.Part {
+	head := f.Data[:min(len(f.Data), 2048)]
+	if len(head) < 16 || f.Kind == format.Mail || f.Type == "text/html" && f.Kind == format.Part {
 		return false
 	}
-	switch {
-	case head[0] == '<', head[0] == 0xEF && head[1] == 0xBB, head[0] == ' ', head[0] == '\n', head[0] == '\r', head[0] == '\t':
-		if head[1] == 0 {
-			head = narrowed(head)
-		}
-	case head[0] == 0xFF && head[1] == 0xFE, head[0] == 0xFE && head[1] == 0xFF, head[0] == 0 && head[1] == '<':
+	switch c := head[0]; {
+	case c == 0xFF && head[1] == 0xFE, c == 0xFE && head[1] == 0xFF, c == 0 && head[1] == '<', c == '<' && head[1] == 0:
 		head = narrowed(head)
+	case c == '<':
+	case c <= ' ' || c == 0xEF:
+		if start := bytes.TrimLeft(head[:min(len(head), 256)], "\xef\xbb\xbf \t\r\n"); len(start) == 0 || start[0] != '<' {
+			return false
+		}
 	default:
 		return false
 	}
@@ -111,7 +113,7 @@ func (w *xmlWalk) visit(t tag) {
 		}
 	case "Cell":
 		if !t.end && bytes.Contains(t.raw, []byte("Formula")) {
-			if command := ddeFormula.FindString(t.attributes()["Formula"]); command != "" {
+			if command := ddeCell([]byte(t.attributes()["Formula"])); command != "" {
 				w.j.Mark(w.f, format.DDE, command)
 			}
 		}
@@ -160,7 +162,7 @@ func (w *xmlWalk) relationship(a map[string]string) {
 		w.j.Mark(w.f, format.MacroSheet, target)
 	case !strings.EqualFold(a["TargetMode"], "external"):
 	case kind == "hyperlink":
-		if address.MatchString(target) {
+		if addressIn(target) != "" {
 			w.j.Link(w.f, target)
 		}
 	case fetched[kind] && remote(target):

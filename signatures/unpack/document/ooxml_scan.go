@@ -191,15 +191,15 @@ func escapeText(b []byte) []byte { return bytes.ReplaceAll(b, []byte("&"), []byt
 func utf8XML(b []byte) []byte {
 	switch {
 	case bytes.HasPrefix(b, []byte("\xff\xfe")):
-		return []byte(utf16Text(b[2:]))
+		return fromUTF16(b[2:])
 	case bytes.HasPrefix(b, []byte("<\x00")):
-		return []byte(utf16Text(b))
+		return fromUTF16(b)
 	case bytes.HasPrefix(b, []byte("\xfe\xff")), bytes.HasPrefix(b, []byte("\x00<")):
 		swapped := make([]byte, 0, len(b))
 		for i := 0; i+1 < len(b); i += 2 {
 			swapped = append(swapped, b[i+1], b[i])
 		}
-		return []byte(strings.TrimPrefix(utf16Text(swapped), "\ufeff"))
+		return bytes.TrimPrefix(fromUTF16(swapped), []byte("\ufeff"))
 	}
 	return b
 }

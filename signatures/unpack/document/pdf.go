@@ -11,7 +11,7 @@ import (
 // Bounds of one document.
 const (
 	pdfObjects   = 200_000  // objects looked at
-	pdfFollowed  = 32 << 20 // bytes read once more because something refers to them
+	pdfFollowed  = 8 << 20  // bytes read once more because something refers to them
 	pdfPacked    = 16 << 20 // bytes of object streams held at a time
 	pdfContent   = 8 << 20  // bytes of plain streams that are handed on
 	pdfPage      = 1 << 20  // a plain stream packed in more than this is left alone
@@ -300,7 +300,7 @@ func (p *pdf) resolve(v *pdfValue) *pdfValue {
 			return v
 		}
 		i, ok := p.places[v.num]
-		if p.follows += 64; !ok || p.follows > pdfRereading*len(p.b)+pdfFollowed {
+		if p.follows += 64; !ok || p.follows > 2*len(p.b)+pdfFollowed {
 			return nil
 		}
 		w := p.load(p.objects[i])

@@ -300,10 +300,7 @@ func (r *rtfRead) endData() error {
 	}
 	// Every byte took two digits, so that the data are bounded by the file; they
 	// count as unpacked.
-	data, _, err := r.j.Read(bytes.NewReader(b), -1)
-	if err == format.ErrStop {
-		return err
-	}
+	data, _ := r.j.Take(b)
 	r.j.Mark(r.f, format.RTFObject, r.class)
 	r.class = ""
 	class, err := ole1(r.j, r.f, data)

@@ -18,50 +18,63 @@ type module struct {
 // of each module is emitted without its attributes, then all are judged together.
 // Streams that the project does not list are searched for source too.
 func project(j *format.Job, f *format.File, c *compound, storage string) error {
-	var list []module
+	listed := map[string]module{} // by stream, in lower case
 	if dir := c.find(storage, "dir"); dir != nil {
-		if packed, _, err := j.Read(c.open(dir), -1); err == nil || len(packed) > 0 {
-			if text, err := expand(j, packed); err != nil {
-				return err
-			} else {
-				list = modules(text)
-			}
+		packed, _, err := j.Read(c.open(dir), -1)
+		if err == format.ErrStop {
+			return err
 		}
+		text, err := expand(j, packed)
+		if err != nil {
+			return err
+		}
+		for _, m := range modules(text) {
+			listed[strings.ToLower(m.stream)] = m
+		}
+		j.Done(text)
+		j.Done(packed)
 	}
-	var p macros
-	var cache []byte // the p-code of all modules
+	p := macros{j: j, f: f}
 	for i := range c.entries {
 		e := &c.entries[i]
 		if !e.stream || !strings.EqualFold(e.storage, storage) || strings.EqualFold(e.name, "dir") {
 			continue
 		}
-		data, _, _ := j.Read(c.open(e), int64(min(e.size, uint64(len(f.Data)))))
-		if err := j.Check(); err != nil {
+		if err := p.stream(c, e, listed); err != nil {
 			return err
 		}
-		if len(e.name) > 1 && (e.name[0] == '_' || strings.HasPrefix(e.name, "__SRP_")) {
-			if strings.EqualFold(e.name, "_VBA_PROJECT") {
-				p.names = data
-			}
-			continue
-		}
-		name, offset := e.name, -1
-		for _, m := range list {
-			if strings.EqualFold(m.stream, e.name) {
-				name, offset = m.name, m.offset
-			}
-		}
-		text, err := source(j, data, offset)
-		if err != nil {
-			return err
-		}
-		if offset > 0 {
-			cache = append(cache, data[:min(offset, len(data), 1<<20)]...)
-		}
-		p.add(name, text, offset >= 0 && text == nil)
 	}
-	p.cache = cache
-	return p.report(j, f)
+	return p.finish()
+}
+
+// stream reads one stream of a project's storage.
+func (m *macros) stream(c *compound, e *entry, listed map[string]module) error {
+	data, _, err := m.j.Read(c.open(e), int64(min(e.size, uint64(len(m.f.Data)))))
+	if err == format.ErrStop {
+		return err
+	}
+	if strings.HasPrefix(e.name, "_") {
+		if strings.EqualFold(e.name, "_VBA_PROJECT") {
+			m.readNames(data)
+		}
+		m.j.Done(data)
+		return nil
+	}
+	name, offset := e.name, -1
+	if l, ok := listed[strings.ToLower(e.name)]; ok {
+		name, offset = l.name, l.offset
+	}
+	text, err := source(m.j, data, offset)
+	if err != nil {
+		return err
+	}
+	m.compiled += max(0, min(offset, len(data)))
+	if err := m.add(name, text, offset >= 0 && text == nil); err != nil {
+		return err
+	}
+	m.j.Done(text)
+	m.j.Done(data)
+	return nil
 }
 
 // expand decompresses a container.
@@ -127,17 +140,18 @@ func modules(b []byte) []module {
 
 // loose searches bytes that are no readable project for compressed source.
 func loose(j *format.Job, f *format.File) error {
-	var p macros
+	p := macros{j: j, f: f}
 	for _, at := range sources(f.Data) {
 		text, err := expand(j, f.Data[at:])
 		if err != nil {
 			return err
 		}
-		if len(text) > 0 {
-			p.add("", text, false)
+		if err := p.add("", text, false); err != nil {
+			return err
 		}
+		j.Done(text)
 	}
-	return p.report(j, f)
+	return p.finish()
 }
 
 // withoutAttributes drops the lines that only describe the module.

@@ -295,7 +295,7 @@ func (f *folder) literal() string {
 	value := b.String()
 	if blob, ok := decoded(value); ok && len(f.blobs) < 16 {
 		c := conduct(blob)
-		if format.Detect(blob) == "application/x-msdownload" || c.download != "" || c.execute != "" || address.Match(blob) {
+		if format.Detect(blob) == "application/x-msdownload" || c.download != "" || c.execute != "" || addressIn(string(blob[:min(len(blob), 64<<10)])) != "" {
 			f.blobHidden = true
 			f.blobs = append(f.blobs, blob)
 		}

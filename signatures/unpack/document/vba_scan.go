@@ -10,26 +10,73 @@ import (
 )
 
 // Macros are the modules of one project, judged together: what runs by itself,
-// fetches, starts programs, and what is written so that it is not seen.
+// fetches, starts programs, and what is written so that it is not seen. No more
+// than one module is held at a time.
 type macros struct {
-	modules []macroModule
-	stomped bool
-	names   []byte // the _VBA_PROJECT stream: the identifiers that the compiled code uses
-	cache   []byte // the compiled code
-}
-
-type macroModule struct {
-	name string
-	text []byte
+	j        *format.Job
+	f        *format.File
+	stomped  bool            // a module has no source
+	compiled int             // bytes of compiled code
+	named    map[string]bool // telling names that the compiled code uses
+	written  map[string]bool // those that the source has
+	did      conducts        // what the modules so far do
 }
 
 // add takes a module's decompressed text; missing says that it should have one and
 // has not.
-func (m *macros) add(name string, text []byte, missing bool) {
+func (m *macros) add(name string, text []byte, missing bool) error {
 	m.stomped = m.stomped || missing
-	if text = withoutAttributes(text); len(text) > 0 {
-		m.modules = append(m.modules, macroModule{name, text})
+	if text = withoutAttributes(text); len(text) == 0 {
+		return nil
 	}
+	if hasCode(text) {
+		m.j.Mark(m.f, format.MacroFound, name)
+	}
+	if err := m.j.Emit(&format.File{Kind: format.Macro, Name: name, Type: "text/x-vba", Data: text}); err != nil {
+		return err
+	}
+	m.written = telling(m.written, text)
+	return m.behaviour(uncommented(text))
+}
+
+// hasCode says whether a module has a line besides empty ones and options.
+func hasCode(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && (len(line) < 7 || !strings.EqualFold(string(line[:7]), "option ")) {
+			return true
+		}
+	}
+	return false
+}
+
+// readNames reads the _VBA_PROJECT stream, where the identifiers of the compiled
+// code are.
+func (m *macros) readNames(b []byte) { m.named = telling(m.named, b) }
+
+// telling adds the names in b that a document does harm with to a set.
+func telling(set map[string]bool, b []byte) map[string]bool {
+	if set == nil {
+		set = map[string]bool{}
+	}
+	lower := bytes.ToLower(b)
+	for _, list := range [][]string{runningNames(), doingNames()} {
+		for _, name := range list {
+			if !set[name] && bytes.Contains(lower, []byte(name)) {
+				set[name] = true
+			}
+		}
+	}
+	return set
+}
+
+// runningNames are procedures that Office runs by itself, doingNames what they
+// call to do harm.
+func runningNames() []string {
+	return []string{"autoopen", "auto_open", "document_open", "workbook_open", "autoexec", "documentopen", "autoclose", "auto_close", "document_close", "workbook_beforeclose"}
+}
+
+func doingNames() []string {
+	return []string{"shell", "createobject", "urldownloadtofile", "createprocess", "getobject", "executeexcel4macro"}
 }
 
 var (
@@ -47,102 +94,81 @@ var (
 	// The scripting shell has harmless uses: the names of folders, message boxes.
 	scriptShell = regexp.MustCompile(`(?i)(\bWScript\.Shell\b|72C24DD5-D70A-438B-8A42-98424B88AFB8)`)
 	runMethod   = regexp.MustCompile(`(?i)(?:[^n]|[^o]n)(\.(?:Run|Exec))[ \t(]`)
-	address     = regexp.MustCompile(`(?i)\b(?:https?|ftp)://[^\s"'<>()\x00-\x1f]{4,1000}`)
-	nothing     = regexp.MustCompile(`(?im)^[ \t]*(?:Option[ \t]+\w+.*)?\r?$`)
 )
 
-// report marks what the modules do, and emits their sources and what they hide.
-func (m *macros) report(j *format.Job, f *format.File) error {
-	var all []byte
-	for _, x := range m.modules {
-		if len(bytes.TrimSpace(nothing.ReplaceAll(x.text, nil))) > 0 {
-			j.Mark(f, format.MacroFound, x.name)
-		}
-		if err := j.Emit(&format.File{Kind: format.Macro, Name: x.name, Type: "text/x-vba", Data: x.text}); err != nil {
-			return err
-		}
-		if err := j.Check(); err != nil {
-			return err
-		}
-		all = append(append(all, x.text...), '\n')
-	}
-	m.missing(j, f, all)
-	if len(all) == 0 {
-		return nil
-	}
-	return behaviour(j, f, uncommented(all))
-}
-
-// missing marks a project whose source was taken away or replaced while the
-// compiled code stays ("stomping"): the identifiers that it uses are kept in a
-// table of their own.
-func (m *macros) missing(j *format.Job, f *format.File, all []byte) {
-	if len(m.names) == 0 {
-		if m.stomped && len(m.cache) > 4096 {
-			j.Mark(f, format.MacroFound, "source missing")
-			j.Mark(f, format.MacroHidden, "source missing")
-		}
-		return
-	}
-	lower, names := bytes.ToLower(all), bytes.ToLower(m.names)
-	gone := func(list ...string) string {
+// finish marks a project whose source was taken away or replaced while the
+// compiled code stays ("stomping").
+func (m *macros) finish() error {
+	gone := func(list []string) string {
 		for _, name := range list {
-			if bytes.Contains(names, []byte(name)) && !bytes.Contains(lower, []byte(name)) {
+			if m.named[name] && !m.written[name] {
 				return name
 			}
 		}
 		return ""
 	}
-	runs := gone("autoopen", "auto_open", "document_open", "workbook_open", "autoexec", "documentopen", "autoclose", "auto_close", "document_close", "workbook_beforeclose")
-	does := gone("shell", "createobject", "urldownloadtofile", "createprocess", "getobject", "executeexcel4macro")
+	runs, does := gone(runningNames()), gone(doingNames())
 	switch {
 	case runs != "" && does != "":
-		j.Mark(f, format.MacroFound, "source replaced")
-		j.Mark(f, format.MacroAutorun, runs)
-		j.Mark(f, format.MacroHidden, "source replaced: "+runs+", "+does)
-	case m.stomped && (runs != "" || does != ""):
-		j.Mark(f, format.MacroFound, "source missing")
-		j.Mark(f, format.MacroHidden, "source missing: "+runs+does)
+		m.j.Mark(m.f, format.MacroFound, "source replaced")
+		m.j.Mark(m.f, format.MacroAutorun, runs)
+		m.j.Mark(m.f, format.MacroHidden, "source replaced: "+runs+", "+does)
+	case m.stomped && (runs != "" || does != "" || m.named == nil && m.compiled > 4096):
+		m.j.Mark(m.f, format.MacroFound, "source missing")
+		m.j.Mark(m.f, format.MacroHidden, "source missing: "+runs+does)
 	}
+	return m.j.Check()
 }
 
 // behaviour marks what source text does, as written and with its constant
 // expressions worked out.
-func behaviour(j *format.Job, f *format.File, text []byte) error {
+func (m *macros) behaviour(text []byte) error {
 	if name := search(text, bytes.ToLower(text), autorun, "auto", "document", "workbook_", "app_", "_layout", "_paint", "_beforenavigate2", "_download", "_filedownload", "_navigate", "_progresschange", "_statustextchange", "_titlechange", "_onconnecting", "_ondisconnected"); name != "" {
-		j.Mark(f, format.MacroAutorun, name)
+		m.j.Mark(m.f, format.MacroAutorun, name)
 	}
-	if err := j.Check(); err != nil {
+	if err := m.j.Check(); err != nil {
 		return err
 	}
-	folded := fold(j, text)
+	folded := fold(m.j, text)
 	hidden := folded.hidden
-	plain, decoded := conduct(text), conduct(folded.text)
+	plain := conduct(text)
+	if err := m.j.Check(); err != nil {
+		return err
+	}
+	decoded := conduct(folded.text)
+	m.did.shell = cmp.Or(m.did.shell, plain.shell)
+	m.did.runs = cmp.Or(m.did.runs, plain.runs, decoded.runs)
+	if m.did.runs != "" {
+		plain.execute = cmp.Or(plain.execute, m.did.shell)
+		decoded.execute = cmp.Or(decoded.execute, decoded.shell)
+	}
 	mark := func(kind, plain, decoded string) {
 		if plain == "" && decoded != "" {
 			plain = decoded
 			hidden = decoded
 		}
 		if plain != "" {
-			j.Mark(f, kind, plain)
+			m.j.Mark(m.f, kind, plain)
 		}
 	}
 	mark(format.MacroDownload, plain.download, decoded.download)
-	if plain.runs+decoded.runs != "" {
-		plain.execute = cmp.Or(plain.execute, plain.shell)
-		decoded.execute = cmp.Or(decoded.execute, decoded.shell)
-	}
 	mark(format.MacroExecute, plain.execute, decoded.execute)
 	if hidden != "" {
-		j.Mark(f, format.MacroHidden, hidden)
+		m.j.Mark(m.f, format.MacroHidden, hidden)
 	}
+	return emitDecoded(m.j, m.f, "text/x-vba", text, folded)
+}
+
+// emitDecoded notes the links in source text and in what it comes to, and emits
+// the latter.
+func emitDecoded(j *format.Job, f *format.File, kind string, text []byte, folded folding) error {
 	for _, b := range [][]byte{text, folded.text} {
-		for _, a := range address.FindAll(b, 50) {
-			j.Link(f, string(a))
+		for _, a := range webAddresses(b, 50) {
+			j.Link(f, a)
 		}
 	}
 	if len(folded.text) > 0 {
-		if err := j.Emit(&format.File{Kind: format.Script, Name: "decoded", Type: "text/x-vba", Data: folded.text}); err != nil {
+		if err := j.Emit(&format.File{Kind: format.Script, Name: "decoded", Type: kind, Data: folded.text}); err != nil {
 			return err
 		}
 	}
@@ -180,7 +206,7 @@ func search(text, lower []byte, pattern *regexp.Regexp, stems ...string) string 
 		text = lower // folding changed lengths: not ASCII
 	}
 	for _, stem := range stems {
-		for at, tries := 0, 0; tries < 1000; tries++ {
+		for at, tries := 0, 0; tries < 300; tries++ {
 			i := bytes.Index(lower[at:], []byte(stem))
 			if i < 0 {
 				break

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"bytes"
 	"encoding/binary"
 	"regexp"
 	"strings"
@@ -45,7 +44,7 @@ func workbook(j *format.Job, f *format.File, b []byte) error {
 	w := workbookRead{j: j, f: f}
 	records := 0
 	eachRecord(plain, func(id uint16, _ int, v []byte) bool {
-		if records++; records%4096 == 0 {
+		if records++; records%4096 == 0 || id == recordFormula && records%64 == 0 {
 			if err = j.Check(); err != nil {
 				return false
 			}
@@ -102,7 +101,7 @@ func (w *workbookRead) record(id uint16, v []byte) {
 		// [MS-XLS] section 2.4.127: cell, value, flags, then the expression.
 		if w.macro && !w.old && len(v) > 22 && len(w.formulas) < 1<<20 {
 			size := int(le.Uint16(v[20:]))
-			w.formulas = append(append(append(w.formulas, '='), expressionText(v[22:min(len(v), 22+size)])...), '\n')
+			w.formulas = append(append(append(w.formulas, '='), expressionText(v[22:min(len(v), 22+min(size, mostExpression))])...), '\n')
 		}
 	case recordSupBook:
 		w.finishBook()
@@ -115,8 +114,8 @@ func (w *workbookRead) record(id uint16, v []byte) {
 			w.ole = true
 		}
 	case recordHyperlink:
-		if a := address.Find(narrowed(v)); a != nil {
-			w.j.Link(w.f, string(a))
+		for _, a := range webAddresses(narrowed(v), 4) {
+			w.j.Link(w.f, a)
 		}
 	}
 }
@@ -206,13 +205,5 @@ func sheetFormulas(j *format.Job, f *format.File, text []byte) error {
 	if folded.hidden != "" {
 		j.Mark(f, format.MacroHidden, folded.hidden)
 	}
-	for _, b := range [][]byte{text, folded.text} {
-		for _, a := range address.FindAll(b, 50) {
-			j.Link(f, string(a))
-		}
-	}
-	if len(folded.text) > 0 && !bytes.Equal(folded.text, text) {
-		return j.Emit(&format.File{Kind: format.Script, Name: "decoded", Type: "text/x-xlm", Data: folded.text})
-	}
-	return nil
+	return emitDecoded(j, f, "text/x-xlm", text, folded)
 }

@@ -15,10 +15,13 @@ var functionNames = map[uint16]string{53: "GOTO", 54: "HALT", 55: "RETURN", 96: 
 // [MS-XLS] section 2.5.198.
 var sizes = map[byte]int{0x01: 4, 0x02: 4, 0x15: 0, 0x16: 0, 0x1C: 1, 0x20: 7, 0x23: 4, 0x24: 4, 0x25: 8, 0x26: 6, 0x27: 6, 0x28: 6, 0x29: 2, 0x2A: 4, 0x2B: 8, 0x2C: 4, 0x2D: 8, 0x39: 6, 0x3A: 6, 0x3B: 10, 0x3C: 6, 0x3D: 10}
 
+// mostExpression bounds an expression; Excel writes 1,800 bytes at most.
+const mostExpression = 4096
+
 // expressionText writes the expression of a cell as text: literals, operators and
 // functions; a reference is a question mark. What it does not know ends it.
 func expressionText(b []byte) string {
-	const longest = 8192
+	const longest = 1024
 	var stack []string
 	push := func(s string) {
 		if len(stack) < 256 && len(s) <= longest {

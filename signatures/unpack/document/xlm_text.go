@@ -2,14 +2,10 @@ package document
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 
 	"spamcatcher/signatures/unpack/format"
 )
-
-// ddeFormula is a cell that starts another program: program|topic!item.
-var ddeFormula = regexp.MustCompile(`(?i)[=+\-@][^|!"<>\r\n]{0,200}\b[a-z][\w.]{1,40}\|\s*['"]?[^|\r\n]{1,400}?['"]?![\w'"]`)
 
 // sheetText reads spreadsheets that are plain text: SYLK, web queries, and text
 // whose cells are formulas.
@@ -43,9 +39,9 @@ func (sheetText) Open(j *format.Job, f *format.File) error {
 	if webQuery(b) {
 		// A web query: kind, version, address. Excel fetches it and puts the answer
 		// into cells.
-		if a := address.Find(b[:min(len(b), 4096)]); a != nil {
-			j.Mark(f, format.External, string(a))
-			j.Link(f, string(a))
+		if a := addressIn(string(b[:min(len(b), 4096)])); a != "" {
+			j.Mark(f, format.External, a)
+			j.Link(f, a)
 		}
 		return nil
 	}
@@ -59,14 +55,13 @@ func (sheetText) Open(j *format.Job, f *format.File) error {
 				return err
 			}
 		}
-		// Few lines of honest tables have both signs, so the pattern is rarely tried.
-		if bytes.IndexByte(line, '|') >= 0 && bytes.IndexByte(line, '!') >= 0 && len(line) < 8192 {
+		if bytes.IndexByte(line, '|') >= 0 {
 			subject := line
 			if sylk {
 				subject = bytes.ReplaceAll(line, []byte(";E"), []byte("=")) // a formula's field
 			}
-			if m := ddeFormula.Find(subject); m != nil {
-				j.Mark(f, format.DDE, string(m))
+			if command := ddeCell(subject); command != "" {
+				j.Mark(f, format.DDE, command)
 			}
 		}
 		if !sylk {

@@ -23,10 +23,11 @@ const (
 // corrects errors and decodes, which is bounded.
 func read(g grey) []string {
 	for {
-		dark := threshold(g)
-		texts := codes(dark, centres(dark, g.width, g.height, true), g, false)
+		b := threshold(g)
+		found := b.centres()
+		texts := b.codes(found[1], false)
 		if len(texts) == 0 {
-			texts = codes(dark, centres(dark, g.width, g.height, false), g, true)
+			texts = b.codes(found[0], true)
 		}
 		if len(texts) > 0 || max(g.width, g.height) < large {
 			return texts
@@ -49,10 +50,41 @@ func half(g grey) grey {
 	return h
 }
 
-// threshold says of each pixel whether it is dark: 1, or light: 0. What is dark is
-// told by the mean of the surroundings, so that shadows do not matter.
-func threshold(g grey) []byte {
-	const side = 8
+// side is that of the blocks of pixels that have a threshold of their own.
+const side = 8
+
+// A bitonal is a picture whose pixels are dark or light, as they are compared with
+// the threshold of their block.
+type bitonal struct {
+	grey
+	limits []byte
+	across int // blocks in a row
+}
+
+// at is 1 for a dark pixel, 0 for a light one.
+func (b *bitonal) at(x, y int) byte {
+	if b.pix[y*b.width+x] <= b.limits[y/side*b.across+x/side] {
+		return 1
+	}
+	return 0
+}
+
+// row writes the pixels of a row, from x on, as 1 and 0.
+func (b *bitonal) row(y int, out []byte) {
+	in := b.pix[y*b.width : (y+1)*b.width]
+	limits := b.limits[y/side*b.across:]
+	for x := 0; x < len(in); x += side {
+		limit := limits[x/side]
+		for k := x; k < min(x+side, len(in)); k++ {
+			// Without a branch: what is above the limit borrows.
+			out[k] = 1 - byte((uint16(limit)-uint16(in[k]))>>15)
+		}
+	}
+}
+
+// threshold finds the thresholds. They follow the shades of the surroundings, so
+// that shadows do not matter.
+func threshold(g grey) *bitonal {
 	across, down := (g.width+side-1)/side, (g.height+side-1)/side
 	means := make([]int, across*down) // of blocks that have dark and light in them, 0 for others
 	darkest, lightest := 255, 0
@@ -61,13 +93,16 @@ func threshold(g grey) []byte {
 		for bx := range across {
 			x0, x1 := bx*side, min(g.width, bx*side+side)
 			sum, least, most := 0, byte(255), byte(0)
-			for y := y0; y < y1; y++ {
-				for _, v := range g.pix[y*g.width+x0 : y*g.width+x1] {
+			n := 0
+			for y := y0; y < y1; y += 2 {
+				line := g.pix[y*g.width+x0 : y*g.width+x1]
+				n += len(line)
+				for _, v := range line {
 					sum += int(v)
 					least, most = min(least, v), max(most, v)
 				}
 			}
-			mean := sum / ((y1 - y0) * (x1 - x0))
+			mean := sum / n
 			darkest, lightest = min(darkest, mean), max(lightest, mean)
 			if most-least >= 24 {
 				means[by*across+bx] = (mean + (int(least)+int(most))/2) / 2
@@ -76,11 +111,9 @@ func threshold(g grey) []byte {
 	}
 	// Among blocks of one shade each, the middle of the picture's shades decides.
 	middle := (darkest + lightest) / 2
-	dark := make([]byte, len(g.pix))
+	b := &bitonal{grey: g, limits: make([]byte, across*down), across: across}
 	for by := range down {
-		y0, y1 := by*side, min(g.height, by*side+side)
 		for bx := range across {
-			x0, x1 := bx*side, min(g.width, bx*side+side)
 			sum, n := 0, 0
 			for y := max(0, by-2); y <= min(down-1, by+2); y++ {
 				for _, m := range means[y*across+max(0, bx-2) : y*across+min(across-1, bx+2)+1] {
@@ -90,21 +123,13 @@ func threshold(g grey) []byte {
 					}
 				}
 			}
-			limit := byte(middle)
+			b.limits[by*across+bx] = byte(middle)
 			if n > 0 {
-				limit = byte(sum / n)
-			}
-			for y := y0; y < y1; y++ {
-				out := dark[y*g.width+x0 : y*g.width+x1]
-				for x, v := range g.pix[y*g.width+x0 : y*g.width+x1] {
-					if v <= limit {
-						out[x] = 1
-					}
-				}
+				b.limits[by*across+bx] = byte(sum / n)
 			}
 		}
 	}
-	return dark
+	return b
 }
 
 // A centre is the middle of a finder pattern.
@@ -113,51 +138,53 @@ type centre struct {
 	count        int
 }
 
-// centres finds the finder patterns: five runs in the proportion 1:1:3:1:1 along
-// a row, and through its middle along a column and the row again.
-// ISO/IEC 18004 section 6.3.3.
-func centres(dark []byte, width, height int, black bool) []centre {
-	var found []centre
-	first := byte(0)
-	if black {
-		first = 1
-	}
+// centres finds the finder patterns, the light ones first: five runs in the
+// proportion 1:1:3:1:1 along a row, and through its middle along a column and the
+// row again. ISO/IEC 18004 section 6.3.3.
+func (b *bitonal) centres() (found [2][]centre) {
+	row := make([]byte, b.width)
 	checks := 0
 	step := 2
-	if height > 800 {
+	if b.height > 600 {
 		step = 3
 	}
-	for y := 1; y < height; y += step {
-		row := dark[y*width : (y+1)*width]
+	for y := 1; y < b.height; y += step {
+		b.row(y, row)
 		var runs [5]int
 		start := 0
-		for x := 1; x <= width; x++ {
-			if x < width && row[x] == row[x-1] {
+		for x := 1; x <= b.width; x++ {
+			if x < b.width && row[x] == row[x-1] {
 				continue
 			}
-			copy(runs[:], runs[1:])
+			runs[0], runs[1], runs[2], runs[3] = runs[1], runs[2], runs[3], runs[4]
 			runs[4] = x - start
 			start = x
-			if row[x-1] != first || !proportion(runs) {
+			// Most runs of most pictures are told apart by this.
+			if 2*runs[2] <= 3*runs[4] || 2*runs[2] <= 3*runs[0] || !proportion(runs) {
 				continue
 			}
 			if checks++; checks > 20000 {
-				return nil
+				return [2][]centre{}
 			}
+			first := row[x-1]
 			total := runs[0] + runs[1] + runs[2] + runs[3] + runs[4]
 			cx := x - runs[4] - runs[3] - (runs[2]+1)/2
-			cy, tall, ok := through(dark[cx:], width, height, y, first)
+			cy, tall, ok := through(func(i int) byte { return b.at(cx, i) }, b.height, y, first)
 			if !ok || !alike(tall, total) {
 				continue
 			}
-			mx, wide, ok := through(dark[int(cy)*width:], 1, width, cx, first)
+			mx, wide, ok := through(func(i int) byte { return b.at(i, int(cy)) }, b.width, cx, first)
 			if !ok || !alike(wide, total) {
 				continue
 			}
-			found = merge(found, centre{mx, cy, float64(tall+wide) / 14, 1})
-			if len(found) > findersMost {
-				return nil
+			if len(found[first]) <= findersMost {
+				found[first] = merge(found[first], centre{mx, cy, float64(tall+wide) / 14, 1})
 			}
+		}
+	}
+	for i := range found {
+		if len(found[i]) > findersMost {
+			found[i] = nil
 		}
 	}
 	return found
@@ -182,21 +209,20 @@ func proportion(runs [5]int) bool {
 	return !off(runs[0], 1) && !off(runs[1], 1) && !off(runs[2], 3) && !off(runs[3], 1) && !off(runs[4], 1)
 }
 
-// through measures the five runs around place at on a line of n pixels that lie
-// step apart.
-func through(line []byte, step, n, at int, first byte) (middle float64, total int, ok bool) {
+// through measures the five runs around place at on a line of n pixels.
+func through(line func(int) byte, n, at int, first byte) (middle float64, total int, ok bool) {
 	var runs [5]int
 	i := at
 	end := 0
 	for k, colour := range [3]byte{first, 1 - first, first} {
-		for i >= 0 && line[i*step] == colour && runs[2-k] <= n/2 {
+		for i >= 0 && line(i) == colour && runs[2-k] <= n/2 {
 			runs[2-k]++
 			i--
 		}
 	}
 	i = at + 1
 	for k, colour := range [3]byte{first, 1 - first, first} {
-		for i < n && line[i*step] == colour && runs[2+k] <= n/2 {
+		for i < n && line(i) == colour && runs[2+k] <= n/2 {
 			runs[2+k]++
 			i++
 		}
@@ -271,17 +297,19 @@ func triples(found []centre) []triple {
 func distance(a, b centre) float64 { return math.Hypot(a.x-b.x, a.y-b.y) }
 
 // codes decodes what lies between threes of centres.
-func codes(dark []byte, found []centre, g grey, inverted bool) (texts []string) {
+func (b *bitonal) codes(found []centre, inverted bool) (texts []string) {
 	list := triples(found)
 	if len(list) == 0 {
 		return nil
 	}
-	bits, err := gozxing.NewBitMatrix(g.width, g.height)
+	bits, err := gozxing.NewBitMatrix(b.width, b.height)
 	if err != nil {
 		return nil
 	}
-	for y := range g.height {
-		for x, v := range dark[y*g.width : (y+1)*g.width] {
+	row := make([]byte, b.width)
+	for y := range b.height {
+		b.row(y, row)
+		for x, v := range row {
 			if (v == 1) != inverted {
 				bits.Set(x, y)
 			}
