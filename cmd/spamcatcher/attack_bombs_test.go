@@ -123,7 +123,7 @@ func bombs(t *testing.T) []unpacktest.Bomb {
 		}
 		list = append(list, unpacktest.Bomb{Name: "suite: " + filepath.Base(file), Make: func() []byte {
 			return unpacktest.Letter{Parts: []unpacktest.Part{unpacktest.Attached("application/octet-stream", unpacktest.File{Name: filepath.Base(file), Data: data})}}.Bytes()
-		}, Limited: !strings.Contains(file, "quine")})
+		}, Limited: !strings.Contains(file, "quine") && !strings.Contains(file, "nested")}) // those hold the same again and again: all of it is looked at
 	}
 	return list
 }
@@ -183,18 +183,18 @@ func TestBombsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.status("VmRSS")
+	names := []string{"zips of 16, 6 levels", "zips of 16, 6 levels, that differ", "zips, 1,000 deep", "zip of 20,000 members that overlap", "bzip2 of 10 GiB", "xz of 10 GiB", "zstd of 10 GiB",
+		"lzma of 24 MiB", "7z of 24 MiB (LZMA)", "pdf of streams packed ten times"}
 	var mails [][]byte
 	for _, b := range unpacktest.Bombs() {
-		if mail := b.Make(); len(mail) < 3<<20 && b.Limited {
-			mails = append(mails, mail)
-		}
-		if len(mails) == 20 {
-			break
+		if slices.Contains(names, b.Name) {
+			mails = append(mails, b.Make())
 		}
 	}
-	if len(mails) < 15 {
+	if len(mails) != len(names) {
 		t.Fatalf("only %d bombs", len(mails))
 	}
+	mails = slices.Repeat(mails, 2)
 	begin := time.Now()
 	var wg sync.WaitGroup
 	answers := make(chan string, len(mails))

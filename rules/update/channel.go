@@ -56,6 +56,7 @@ type Channel struct {
 	rate   int64
 	window time.Duration
 	warned time.Time // of silence
+	told   int64     // the version whose refusal was logged
 }
 
 // New makes a channel. It touches nothing.
@@ -128,7 +129,10 @@ func (c *Channel) Run(ctx context.Context) error {
 			if err := sleep(ctx, time.Minute); err != nil {
 				return err
 			}
+		case errors.As(err, &refused) && refused.Final && refused.Version == c.told:
+			c.Log.Debug("the channel still has what was refused", "version", refused.Version)
 		case errors.As(err, &refused):
+			c.told = refused.Version
 			c.Log.Error("newer rules are refused, the old ones stay", "version", refused.Version, "error", err)
 		case err != nil:
 			c.Log.Warn("looking for newer rules failed, the old ones stay", "error", err)

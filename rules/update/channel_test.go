@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -465,7 +466,6 @@ func TestManipulated(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, newHost(t), key.public)
-			s.fast = true
 			s.set = func(c *Config) { c.MaxUnpacked, c.MaxFiles = 2<<20, 100 }
 			s.try = func(_ context.Context, dir string) error {
 				if _, err := os.Stat(filepath.Join(dir, "rules/bad.toml")); err == nil {
@@ -475,6 +475,7 @@ func TestManipulated(t *testing.T) {
 			}
 			s.mustAdopt(key.good(t, 7), 7)
 			s.host.serve(c.feed(t), c.instead)
+			s.fast = c.want == "too slowly"
 			outcome, err := s.check()
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%q, %v; want an error with %q", outcome, err, c.want)
@@ -498,6 +499,7 @@ func TestManipulated(t *testing.T) {
 			left(t, s.dir, 7)
 			escaped(t, s.dir)
 			// A good one is adopted at once.
+			s.fast = false
 			s.mustAdopt(key.good(t, 9), 9)
 		})
 	}
@@ -693,7 +695,20 @@ func TestDamaged(t *testing.T) {
 		"one file more": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "files/rules/z.toml"), nil, 0o600)
 		},
-		"link":         func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "files/rules/z.toml")) },
+		"link": func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "files/rules/z.toml")) },
+		"digests of another bundle": func(dir string) error {
+			name := filepath.Join(dir, digestsFile)
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			var d digests
+			if err := json.Unmarshal(text, &d); err != nil {
+				return err
+			}
+			d.Bundle = strings.Repeat("0", 64)
+			return writeJSON(name, d)
+		},
 		"no digests":   func(dir string) error { return os.Remove(filepath.Join(dir, digestsFile)) },
 		"no signature": func(dir string) error { return os.Remove(filepath.Join(dir, signatureFile)) },
 		"cut manifest": func(dir string) error { return os.Truncate(filepath.Join(dir, manifestFile), 20) },

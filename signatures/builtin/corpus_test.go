@@ -4,8 +4,10 @@ package builtin
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sort"
 	"strings"
 	"testing"
@@ -119,19 +121,22 @@ func TestPublicRulesOnGoodMail(t *testing.T) {
 		files, rules int
 	}{{"reversinglabs", 274, 1204}, {"signature-base", 742, 5918}} {
 		sources, problems := yara.Read(shared(t, "suites/yara/"+set.name))
-		start := time.Now()
+		debug.FreeOSMemory()
+		start, before := time.Now(), resident(t)
 		r, more, err := yara.Compile(sources)
 		if err != nil {
 			t.Fatal(err)
 		}
 		took := time.Since(start)
+		debug.FreeOSMemory()
+		grown := resident(t) - before
 		for _, p := range append(problems, more...) {
 			t.Logf("%s: left out: %s", set.name, p)
 		}
 		if len(sources) < set.files || r.Len() < set.rules {
 			t.Errorf("%s: %d files and %d rules, want %d and %d", set.name, len(sources), r.Len(), set.files, set.rules)
 		}
-		t.Logf("%s: %d files, %d of them left out, %d rules, %v", set.name, len(sources), len(more), r.Len(), took.Round(time.Millisecond))
+		t.Logf("%s: %d files, %d of them left out, %d rules, %v, %.1f MB", set.name, len(sources), len(more), r.Len(), took.Round(time.Millisecond), float64(grown)/1e6)
 		if testing.Short() {
 			r.Close()
 			continue
@@ -164,4 +169,18 @@ func TestPublicRulesOnGoodMail(t *testing.T) {
 		}
 		r.Close()
 	}
+}
+
+// resident is the process's memory in bytes, 0 where that cannot be told.
+func resident(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
 }

@@ -34,7 +34,7 @@ func extended(line string) (rule, error) {
 	}
 	levels := [2]int{}
 	for i, text := range f[4:] {
-		if levels[i], err = level0(text); err != nil {
+		if levels[i], err = parseLevel(text); err != nil {
 			return rule{}, err
 		}
 	}
@@ -57,8 +57,8 @@ func extended(line string) (rule, error) {
 	return out, nil
 }
 
-// level0 is a functionality level, 0 if there is none.
-func level0(text string) (int, error) {
+// parseLevel is a functionality level, 0 if there is none.
+func parseLevel(text string) (int, error) {
 	if text == "" {
 		return 0, nil
 	}

@@ -89,6 +89,9 @@ func TestSkipped(t *testing.T) {
 		"A;Target:0;1;" + hex + `;0/abc++/`:                        "regular expression with possessive repetitions",
 		"A;Target:0;1;" + hex + `;0/[[:alpha:]]abc/`:               "regular expression with named classes",
 		"A;Target:0;1;" + hex + `;0/a.b.c/`:                        "regular expression without known text to search for",
+		"A;Target:0;1;" + hex + `;0/a+b+c+d+/`:                     "regular expression without known text to search for",
+		"A;Engine:999-1000,Target:0;0;" + hex:                      "for a newer ClamAV",
+		"A;Engine:51-90,Target:0;0;" + hex:                         "for an older ClamAV",
 		"A;Target:0;1;" + hex + `;0/abc$/`:                         "regular expression with an anchor at the end",
 		"A;Target:0;1;" + hex + `;0/((abc{500}){500}){500}/`:       "regular expression too large",
 		"A;Target:0;1;" + hex + `;20:0/abcdef/`:                    "regular expression at an offset",
@@ -111,6 +114,16 @@ func TestSkipped(t *testing.T) {
 		case reason != "" && (!errors.As(err, &why) || string(why) != reason):
 			t.Errorf("%s: is %v %+v, want %q", line, err, r, reason)
 		}
+	}
+}
+
+func TestGapsAreJoined(t *testing.T) {
+	p, err := parsePattern("616263{2}{0}{1-2}646566{3}")
+	if err != nil || len(p) != 10 || p[3].min != 3 || p[3].max != 4 || p[9].kind != literal || p[9].mask != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err = parsePattern("616263{2}*646566"); err != nil || p[3].min != 2 || p[3].max != unlimited {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
@@ -162,9 +175,7 @@ func FuzzTranslate(f *testing.F) {
 			return
 		}
 		w := newWriter("fuzz")
-		if err := w.add(r); err != nil {
-			t.Fatal(err)
-		}
+		w.add(r)
 		if yara.Available() != nil {
 			return
 		}

@@ -58,7 +58,6 @@ var others = map[string]string{
 // wholes says the same of files that are counted as one.
 var wholes = map[string]string{
 	".cbc": "bytecode", ".crb": "certificate", ".cat": "certificate", ".cfg": "configuration",
-	".yar": "YARA rules, which are read as they are", ".yara": "YARA rules, which are read as they are",
 	".cvd": packed, ".cld": packed, ".cud": packed,
 }
 
@@ -195,7 +194,7 @@ func (r *reader) file(name string) {
 			return
 		}
 		if others[ext] == "" {
-			return // none of ours
+			return // none of ours; .yar and .yara are read by signatures/yara
 		}
 		each = func([]byte) error { return skip(others[ext]) }
 	}
@@ -291,9 +290,7 @@ func (r *reader) body(w *writer, line []byte, translate func(string) (rule, erro
 	if err != nil {
 		return err
 	}
-	if err := w.add(t); err != nil {
-		return err
-	}
+	w.add(t)
 	r.set.report.Translated++
 	for _, a := range t.approximated {
 		r.set.report.Approximated[a]++

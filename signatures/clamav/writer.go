@@ -27,7 +27,7 @@ type writer struct {
 
 func newWriter(file string) *writer { return &writer{file: file, names: map[string]int{}} }
 
-func (w *writer) add(r rule) error {
+func (w *writer) add(r rule) {
 	var b strings.Builder
 	id := identifier(r.name)
 	if w.names[id]++; w.names[id] > 1 {
@@ -56,7 +56,6 @@ func (w *writer) add(r rule) error {
 			w.modules = append(w.modules, m)
 		}
 	}
-	return nil
 }
 
 func (w *writer) flush() {

@@ -58,6 +58,9 @@ func (x *mail) Open(j *format.Job, f *format.File) error {
 	case encoded(b):
 		b = append([]byte("\n"), b...)
 	}
+	if err := j.Hold(len(b)); err != nil {
+		return err
+	}
 	m := message.Parse(b, inner)
 	x.open = append(x.open, &letter{message: m})
 	defer func() { x.open = x.open[:len(x.open)-1] }()

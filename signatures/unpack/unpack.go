@@ -43,17 +43,30 @@ func Walk(ctx context.Context, m *message.Message, l format.Limits, visit func(*
 // then each is opened. The leaves of a message that was itself unpacked count
 // against the limits.
 func parts(j *format.Job, m *message.Message, count bool) error {
+	// What the parser left unread is a limit like ours.
+	if m.Defect(message.LimitDepth) > 0 {
+		j.Mark(nil, format.LimitDepth, "parts of a message")
+	}
+	if m.Defect(message.LimitParts) > 0 {
+		j.Mark(nil, format.LimitMembers, "parts of a message")
+	}
 	var files []*format.File
 	for _, p := range m.Parts() {
 		f := &format.File{Kind: format.Part, Name: p.Name, Declared: p.MediaType}
 		if len(p.Children) == 0 {
-			f.Data = p.Decoded()
+			// Decoding makes no more bytes than there are.
+			if room, why := j.Room(int64(len(p.Raw()))); count && int64(len(p.Raw())) > room {
+				j.Mark(nil, why, "parts of a message")
+				f.Cut = true
+			} else if f.Data = p.Decoded(); count && len(f.Data) != len(p.Raw()) {
+				j.Keep(f.Data)
+			}
 		} else if hidden(p) {
 			f.Name, f.Declared, f.Type, f.Data = "header", "", "text/rfc822-headers", header(p.Children[0])
 		} else {
 			continue
 		}
-		if count {
+		if count && !f.Cut {
 			f.Data, f.Cut = j.Take(f.Data)
 		}
 		if err := j.Visit(f); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ func TestGroupsFindWhatOneSetFinds(t *testing.T) {
 		dir = filepath.Join("..", "..", "..", "shared")
 	}
 	for _, name := range []string{"reversinglabs", "signature-base"} {
+		if testing.Short() {
+			break
+		}
 		if sources, problems := Read(filepath.Join(dir, "suites", "yara", name)); len(problems) == 0 {
 			sets[name] = sources
 		} else {
@@ -52,11 +56,14 @@ func TestGroupsFindWhatOneSetFinds(t *testing.T) {
 		one := newRules(whole, sources)
 		defer one.Close()
 		if len(groups.groups) < 2 || groups.Len() > one.Len() {
-			t.Errorf("%s: %d groups, %d rules instead of %d", name, len(groups.groups), groups.Len(), one.Len())
+			t.Errorf("%s: %d groups, %d rules of %d", name, len(groups.groups), groups.Len(), one.Len())
 		}
 		random := rand.New(rand.NewPCG(1, 2))
-		hits, scans := 0, 0
-		for range 400 {
+		hits, scans, rounds := 0, 0, 100
+		if name == "own" {
+			rounds = 400
+		}
+		for range rounds {
 			data := material(random, sources)
 			facts := Facts{Kind: []string{"mail", "part", "member", "macro", ""}[random.IntN(5)], Name: "a.exe", Extension: "exe"}
 			a, err := groups.Scan(context.Background(), data, facts, 20*time.Second)
@@ -73,11 +80,49 @@ func TestGroupsFindWhatOneSetFinds(t *testing.T) {
 				t.Errorf("%s: groups find %v, one finds %v, in %.60q (%s)", name, x, y, data, facts.Kind)
 			}
 		}
-		// Rules on the code of programs match nothing that is put together here.
-		if name != "reversinglabs" && hits < scans/4 {
+		if hits < scans/8 {
 			t.Errorf("%s: only %d matches in %d scans", name, hits, scans)
 		}
 		t.Logf("%s: %d groups and one set agree on %d matches in %d scans", name, len(groups.groups), hits, scans)
+	}
+}
+
+// TestModulesKnowNothingOfWhatIsNotTheirs is what the groups rely on.
+func TestModulesKnowNothingOfWhatIsNotTheirs(t *testing.T) {
+	text := `import "pe" import "elf" import "dotnet" import "math" import "hash"`
+	for i, term := range []string{
+		`pe.number_of_signatures > 0`, `pe.imphash() == "a"`, `pe.imphash() != "a"`, `pe.machine != pe.MACHINE_AMD64`, `pe.machine == 0`, `$a at pe.entry_point`,
+		`pe.version_info["a"] contains ""`, `pe.version_info["a"] == ""`, `pe.exports("x")`, `pe.exports("x") == 0`, `pe.imports("x")`, `pe.imports("x", "y") == 0`, `pe.imports("x", 1) == 0`,
+		`pe.is_32bit()`, `pe.is_dll() == 0`, `pe.characteristics & pe.DLL`, `pe.section_index("x") == 0`, `pe.section_index(".text") >= 0`, `pe.language(1)`, `pe.locale(1) == 0`,
+		`pe.rich_signature.version(1)`, `pe.rich_signature.toolid(1) == 0`, `pe.sections[0].name != ""`, `pe.number_of_sections + 1 > 0`, `pe.timestamp < 0`, `pe.timestamp >= 0`, `pe.overlay.size == 0`,
+		`pe.resources[0].type != 0`, `pe.entry_point_raw >= 0`, `pe.rva_to_offset(0) == 0`, `pe.calculate_checksum() == pe.checksum`, `pe.dll_name == ""`, `pe.pdb_path != "x"`,
+		`elf.machine != 3`, `elf.number_of_sections == 0`, `elf.sections[0].size == 0`, `elf.type == elf.ET_EXEC`, `elf.entry_point >= 0`,
+		`dotnet.version != ""`, `dotnet.number_of_streams == 0`, `dotnet.streams[0].name != ""`, `dotnet.guids[0] != ""`, `dotnet.typelib == ""`, `dotnet.assembly.name == ""`,
+		`math.entropy(pe.entry_point, 10) >= 0.0`, `hash.md5(0, pe.number_of_sections) != ""`, `for any i in (0..pe.number_of_signatures) : (i >= 0)`, `for all i in (0..pe.number_of_sections - 1) : (i < 0)`,
+	} {
+		for j, negated := range []string{"", "not "} {
+			if negated == "" || !strings.HasPrefix(term, "for") && !strings.HasPrefix(term, "$") {
+				use := ""
+				if strings.Contains(term, "$a") {
+					use = `strings: $a = "x" `
+				}
+				text += fmt.Sprintf("\nrule r%d_%d { %scondition: %s%s }", i, j, use, negated, term)
+			}
+		}
+	}
+	whole, wrong, err := compileBundles([]bundle{{sources: []Source{{"modules.yar", text}}}})
+	if err != nil || wrong != nil {
+		t.Fatal(wrong, err)
+	}
+	r := newRules(whole, []Source{{File: "modules.yar"}})
+	defer r.Close()
+	if r.Len() < 90 {
+		t.Errorf("only %d rules", r.Len())
+	}
+	for _, data := range []string{"", "x", "xText of a letter that is no program.", "<html>", strings.Repeat("x", 5000), "PK\x03\x04", "xMZ\x90", "\x7fEL"} {
+		if got, err := r.Scan(context.Background(), []byte(data), Facts{}, time.Second); err != nil || len(got) > 0 {
+			t.Errorf("%.20q matches %s, %v", data, names(got), err)
+		}
 	}
 }
 

@@ -59,6 +59,9 @@ func (n need) met(data []byte, kind string) bool {
 	})
 }
 
+// programs is the class of rules that need a program for Windows or Linux.
+const programs = "programs"
+
 // class is the group that rules of a need are compiled in.
 func (n need) class() string {
 	program := func(p string) bool { return strings.HasPrefix(p, "MZ") || strings.HasPrefix(p, "\x7fE") }
@@ -66,7 +69,7 @@ func (n need) class() string {
 	case n.kind != "":
 		return "kind " + n.kind
 	case n.prefixes != nil && !slices.ContainsFunc(n.prefixes, func(p string) bool { return !program(p) }):
-		return "programs"
+		return programs
 	case n.prefixes != nil:
 		return "prefixes"
 	case n.notMail:
@@ -140,9 +143,6 @@ var (
 	number = regexp.MustCompile(`^uint(8|16|32)(be)?\(0\)==(0[xX][0-9a-fA-F]+|[0-9]+)$`)
 	text   = regexp.MustCompile(`^"[^\\"]+"$`)
 	bytes  = regexp.MustCompile(`^\{([ \t\r\n]*[0-9a-fA-F]{2})+[ \t\r\n]*\}$`)
-	// What modules say of data that is not theirs is undefined, which no comparison
-	// holds for; functions give undefined or 0.
-	module = regexp.MustCompile(`^(pe|dotnet|elf)\.([a-z_]+)((\[[0-9]+\])?(\.[a-z_]+)?(==|>=?|<=?)("[^"]*"|[0-9][0-9A-Fa-fx]*)|\([^()]*\)(=="[^"]+")?)$`)
 )
 
 // needOfTerm is what a condition without "and" and "or" needs.
@@ -173,13 +173,79 @@ func needOfTerm(term []token, p *piece, others map[string]need) need {
 	if joined.String() == "pe.is_pe" {
 		return need{prefixes: []string{"MZ"}}
 	}
-	if m := module.FindStringSubmatch(joined.String()); m != nil && m[2] != "is_pe" && m[2] != "is_dotnet" {
-		if m[1] == "elf" {
+	return needOfModule(term)
+}
+
+// needOfModule is what a term needs that asks a module. What modules say of data
+// that is not theirs is undefined, and so is every comparison, calculation,
+// negation and call with it; a loop over an undefined range does not begin. The
+// exceptions are constants, in capitals, and the fields is_pe and is_dotnet.
+func needOfModule(term []token) need {
+	if len(term) > 2 && term[0].text == "for" && (term[1].text == "any" || term[1].text == "all") {
+		term = loopRange(term)
+	}
+	for _, t := range term {
+		switch t.text {
+		case "and", "or", "for", "of", "defined", "none", "any", "all", "them", "is_pe", "is_dotnet":
+			return need{}
+		}
+	}
+	not := slices.ContainsFunc(term, func(t token) bool { return t.text == "not" })
+	if not && slices.ContainsFunc(term, func(t token) bool { return t.kind == 'w' && t.text[0] == '$' }) {
+		return need{} // a string is at an undefined place: that is false, not undefined
+	}
+	for i := 0; i+2 < len(term); i++ {
+		if term[i+1].kind != '.' || term[i+2].kind != 'w' || term[i+2].text[0] < 'a' || i > 1 && term[i-1].kind == '.' && term[i-2].kind == 'w' {
+			continue
+		}
+		switch term[i].text {
+		case "pe", "dotnet":
+			return need{prefixes: []string{"MZ"}}
+		case "elf":
 			return need{prefixes: []string{"\x7fELF"}}
 		}
-		return need{prefixes: []string{"MZ"}}
 	}
 	return need{}
+}
+
+// loopRange returns what is looped over, of a loop: what stands behind "in".
+func loopRange(loop []token) []token {
+	depth, from := 0, -1
+	for i, t := range loop {
+		switch {
+		case t.kind == '(' || t.kind == '[':
+			depth++
+		case t.kind == ')' || t.kind == ']':
+			depth--
+		case depth == 0 && t.text == "in" && from < 0:
+			from = i + 1
+		case depth == 0 && t.kind == ':' && from >= 0:
+			return loop[from:i]
+		}
+	}
+	return nil
+}
+
+// moduleTerms are the terms of a condition that ask a module about programs, where
+// the condition holds with one of them false or does not hold without it: those
+// under "and", "or" and parentheses only.
+func moduleTerms(condition []token) [][]token {
+	var list [][]token
+	for _, word := range []string{"or", "and"} {
+		if parts := split(condition, word); len(parts) > 1 {
+			for _, part := range parts {
+				list = append(list, moduleTerms(part)...)
+			}
+			return list
+		}
+	}
+	if inner, ok := parenthesis(condition); ok {
+		return moduleTerms(inner)
+	}
+	if needOfModule(condition).prefixes == nil {
+		return nil
+	}
+	return [][]token{condition}
 }
 
 // prefixOf is the need of uint16(0) == value and the like.

@@ -36,27 +36,35 @@ func TestWhatConditionsNeed(t *testing.T) {
 		`pe.is_pe == 0`:                                                      ``,
 		`not pe.is_pe`:                                                       ``,
 		`pe.imphash() == "abc"`:                                              `"MZ"`,
-		`pe.imphash() != "abc"`:                                              ``,
+		`pe.imphash() != "abc"`:                                              `"MZ"`,
 		`pe.exports("a") and $a`:                                             `"MZ"`,
-		`pe.exports("a") == 0`:                                               ``,
+		`pe.exports("a") == 0`:                                               `"MZ"`,
 		`pe.number_of_sections > 3`:                                          `"MZ"`,
-		`pe.number_of_sections != 3`:                                         ``,
+		`pe.number_of_sections != 3`:                                         `"MZ"`,
 		`pe.timestamp < 3 or elf.machine == 3`:                               `"MZ" "\x7fELF"`,
-		`pe.DLL == 0x2000`:                                                   ``,
-		`kind == "macro"`:                                                    `kind macro`,
-		`kind == "macro" and $a or kind == "macro" and $b`:                   `kind macro`,
-		`kind == "macro" or kind == "script"`:                                `not mail`,
-		`kind == "mail" or kind == "script"`:                                 ``,
-		`kind != "mail" and $a`:                                              `not mail`,
-		`kind != "part"`:                                                     ``,
-		`kind == "\x6dacro"`:                                                 ``,
-		`before`:                                                             `"MZ"`,
-		`before and $a or before and $b`:                                     `"MZ"`,
-		`before or $b`:                                                       ``,
-		`true`:                                                               ``,
-		`filesize / 2 > 3 and uint16(0) == 0x5A4D`:                           `"MZ"`,
-		`filename matches /uint16(0) == or / and uint16(0) == 0x5A4D`: `"MZ"`,
-		`filename == "a or b" and uint16(0) == 0x5A4D`:                `"MZ"`,
+		`not (pe.is_dll() or $a)`:                                            ``,
+		`not pe.number_of_signatures > 0`:                                    `"MZ"`,
+		`not $a at pe.entry_point`:                                           ``,
+		`$a at pe.entry_point`:                                               `"MZ"`,
+		`for any i in (0..pe.number_of_signatures - 1) : (i > 0 or true)`: `"MZ"`,
+		`for any i in (1..3) : (pe.sections[i].name == "x" or $a)`:        ``,
+		`pe.machine == pe.MACHINE_AMD64`:                                  `"MZ"`,
+		`pe.version_info["and"] contains "or"`:                            `"MZ"`,
+		`pe.DLL == 0x2000`:                                                ``,
+		`kind == "macro"`:                                                 `kind macro`,
+		`kind == "macro" and $a or kind == "macro" and $b`:                `kind macro`,
+		`kind == "macro" or kind == "script"`:                             `not mail`,
+		`kind == "mail" or kind == "script"`:                              ``,
+		`kind != "mail" and $a`:                                           `not mail`,
+		`kind != "part"`:                                                  ``,
+		`kind == "\x6dacro"`:                                              ``,
+		`before`:                                                          `"MZ"`,
+		`before and $a or before and $b`:                                  `"MZ"`,
+		`before or $b`:                                                    ``,
+		`true`:                                                            ``,
+		`filesize / 2 > 3 and uint16(0) == 0x5A4D`:                        `"MZ"`,
+		`filename matches /uint16(0) == or / and uint16(0) == 0x5A4D`:     `"MZ"`,
+		`filename == "a or b" and uint16(0) == 0x5A4D`:                    `"MZ"`,
 	} {
 		source := `import "pe" import "elf" // rule none { condition: true }
 /* rule none */ private rule before : a b { meta: s = "rule x { condition: true }" condition: uint16(0) == 0x5A4D }
@@ -114,6 +122,20 @@ func TestPartsKeepLinesAndWhatTheyName(t *testing.T) {
 	}
 	if n := list["programs"].need; n.met([]byte("text"), "part") || !n.met([]byte("MZ"), "part") || n.met([]byte("M"), "part") {
 		t.Error("the part for programs is for others")
+	}
+}
+
+func TestARuleThatAsksAboutProgramsAmongOthersIsInTwoParts(t *testing.T) {
+	list := parts(`import "pe"
+rule a { strings: $a = "x" condition: (uint16(0) == 0x5A4D and pe.imphash() == "y"
+ or pe.is_dll() and $a) or $a at pe.entry_point or 2 of them }
+rule b { condition: pe.is_dll() or filesize > 3 } rule c { condition: not b }`)
+	if got := list[programs].text; !strings.Contains(got, "pe.imphash()") || strings.Contains(got, "rule c") {
+		t.Errorf("for programs:\n%s", got)
+	}
+	rest := list[""].text
+	if strings.Contains(rest, "pe.imphash()") || !strings.Contains(rest, "(uint16(0) == 0x5A4D and false ") || !strings.Contains(rest, "or false ") || !strings.Contains(rest, "or false and $a      ") || !strings.Contains(rest, "or 2 of them") || !strings.Contains(rest, "pe.is_dll() or filesize") || !strings.Contains(rest, "import") {
+		t.Errorf("for the rest:\n%s", rest)
 	}
 }
 

@@ -44,6 +44,9 @@ type part struct {
 	text string
 }
 
+// parts takes a source apart. A rule that asks a module about programs beside other
+// things is in two parts: whole where data is a program, and elsewhere with false
+// for what only programs have, so that other data is spared the module.
 func parts(text string) map[string]part {
 	rules, tokens, ok := pieces(text)
 	if !ok || slices.ContainsFunc(tokens, whole) || ruleSet(tokens) {
@@ -51,14 +54,37 @@ func parts(text string) map[string]part {
 	}
 	needs := map[string]need{}
 	index := map[string]int{}
-	members := map[string][]int{}
+	named := map[string]bool{}
+	for i := range rules {
+		needs[rules[i].name] = needOf(rules[i].condition, &rules[i], needs)
+		index[rules[i].name] = i
+		for word := range rules[i].words {
+			named[word] = true
+		}
+	}
+	type member struct {
+		rule int
+		need need
+	}
+	members := map[string][]member{}
+	terms := map[int][][]token{} // to be false in the rule's own class
 	for i := range rules {
 		p := &rules[i]
-		needs[p.name] = needOf(p.condition, p, needs)
-		index[p.name] = i
-		if !p.private {
-			class := needs[p.name].class()
-			members[class] = append(members[class], i)
+		if p.private {
+			continue
+		}
+		n := needs[p.name]
+		class := n.class()
+		members[class] = append(members[class], member{i, n})
+		if class == programs || named[p.name] || !p.words["pe"] && !p.words["elf"] && !p.words["dotnet"] {
+			continue
+		}
+		if terms[i] = moduleTerms(p.condition); len(terms[i]) > 0 {
+			some := needOfModule(terms[i][0])
+			for _, term := range terms[i][1:] {
+				some = some.or(needOfModule(term))
+			}
+			members[programs] = append(members[programs], member{i, some})
 		}
 	}
 	if len(members) == 0 {
@@ -67,12 +93,18 @@ func parts(text string) map[string]part {
 	list := map[string]part{}
 	for class, own := range members {
 		keep := make([]bool, len(rules))
-		n := needs[rules[own[0]].name]
-		for _, i := range own {
-			n = n.or(needs[rules[i].name])
-			hold(i, rules, index, keep)
+		n := own[0].need
+		for _, m := range own {
+			n = n.or(m.need)
+			hold(m.rule, rules, index, keep)
 		}
-		list[class] = part{need: n, text: without(text, rules, tokens, keep)}
+		var never [][]token
+		if class != programs {
+			for _, m := range own {
+				never = append(never, terms[m.rule]...)
+			}
+		}
+		list[class] = part{need: n, text: without(text, rules, tokens, keep, never)}
 	}
 	return list
 }
@@ -104,25 +136,41 @@ func hold(i int, rules []piece, index map[string]int, keep []bool) {
 	}
 }
 
-// without blanks the rules that are not kept, and imports that those kept do not
-// use, so that all else stays in its line.
-func without(text string, rules []piece, tokens []token, keep []bool) string {
+// without blanks the rules that are not kept, puts false for the terms that never
+// hold, and blanks the imports that what is left does not use, so that all stays in
+// its line.
+func without(text string, rules []piece, tokens []token, keep []bool, never [][]token) string {
 	out := []byte(text)
-	words := map[string]bool{}
 	for i, p := range rules {
 		if !keep[i] {
 			blank(out[p.from:p.to])
-			continue
 		}
-		for word := range p.words {
-			words[word] = true
+	}
+	for _, term := range never {
+		// A string that no condition names would be an error.
+		with := "false"
+		for _, t := range term {
+			if t.kind == 'w' && t.text[0] == '$' {
+				with += " and " + t.text
+			}
+		}
+		span := out[term[0].from:term[len(term)-1].to]
+		if len(with) <= len(span) && !strings.Contains(string(span[:len(with)]), "\n") {
+			blank(span)
+			copy(span, with)
+		}
+	}
+	used := map[string]bool{}
+	for i := 0; i+1 < len(tokens); i++ {
+		if t := tokens[i]; t.kind == 'w' && tokens[i+1].kind == '.' && string(out[t.from:t.to]) == t.text {
+			used[t.text] = true
 		}
 	}
 	for i := 0; i+1 < len(tokens); i++ {
 		if tokens[i].text == "import" && tokens[i].kind == 'w' && tokens[i+1].kind == '"' {
 			switch name := strings.Trim(tokens[i+1].text, `"`); name {
 			case "pe", "elf", "dotnet", "macho", "dex", "math", "hash", "magic", "cuckoo", "time", "console":
-				if !words[name] {
+				if !used[name] {
 					blank(out[tokens[i].from:tokens[i+1].to])
 				}
 			}

@@ -264,7 +264,7 @@ func TestCloseWhileScanning(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
+	for range 30 {
 		next := compile(t, text)
 		old := current.Swap(next)
 		old.Close()
@@ -305,12 +305,12 @@ func TestClosedSetsGiveTheirMemoryBack(t *testing.T) {
 	}
 	debug.FreeOSMemory()
 	before := resident(t)
-	for range 40 {
+	for range 20 {
 		once()
 	}
 	debug.FreeOSMemory()
 	if grown := resident(t) - before; grown > 8<<20 {
-		t.Errorf("40 sets left %d KB behind", grown>>10)
+		t.Errorf("20 sets left %d KB behind", grown>>10)
 	} else {
 		t.Logf("grown by %d KB", grown>>10)
 	}

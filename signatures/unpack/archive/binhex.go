@@ -13,21 +13,22 @@ import (
 // binhex reads BinHex 4.0, a Macintosh file as text. RFC 1741 describes it.
 type binhex struct{}
 
-const binhexMagic = "must be converted with BinHex"
+const binhexMagic = "BinHex 4"
 
 func (binhex) Name() string { return "binhex" }
 
 func (binhex) Reads(f *format.File) bool {
-	return f.Kind != format.Mail && f.Type != "message/rfc822" && bytes.Contains(f.Data[:min(len(f.Data), 4096)], []byte(binhexMagic))
+	return f.Kind != format.Mail && f.Type != "message/rfc822" && bytes.Contains(f.Data[:min(len(f.Data), 2048)], []byte(binhexMagic))
 }
 
 func (binhex) Open(j *format.Job, f *format.File) error {
 	b := f.Data[bytes.Index(f.Data, []byte(binhexMagic)):]
-	i := bytes.IndexByte(b, ':')
-	if i < 0 {
+	_, b, _ = bytes.Cut(b, []byte("\n"))
+	b, ok := bytes.CutPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte(":"))
+	if !ok {
 		return nil // the words alone
 	}
-	all, cut, err := j.Read(&hqx{in: b[i+1:]}, int64(len(b)))
+	all, cut, err := j.Read(&hqx{in: b}, int64(len(b)))
 	if errors.Is(err, format.ErrStop) {
 		return err
 	}
@@ -37,7 +38,7 @@ func (binhex) Open(j *format.Job, f *format.File) error {
 	sizes := c.take(8)
 	c.take(2)
 	if c.bad {
-		return errors.New("the header is cut off")
+		return nil // what people write about it
 	}
 	data, fork := be32(sizes), be32(sizes[4:])
 	short := uint64(data) > uint64(len(c.b))

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"testing"
 
@@ -52,6 +53,57 @@ func cabOf(method uint16, blocks [][]byte, sizes []int, files []string, lengths 
 	le.PutUint16(h[40:], uint16(len(blocks)))
 	le.PutUint16(h[42:], method)
 	return append(append(h, list...), data...)
+}
+
+// mszipPack packs b into blocks, each of which refers to what came before it.
+func mszipPack(t testing.TB, b []byte) (blocks [][]byte, sizes []int) {
+	for at := 0; at < len(b); at += 32 << 10 {
+		var out bytes.Buffer
+		out.WriteString("CK")
+		z, err := flate.NewWriterDict(&out, 9, b[max(0, at-32<<10):at])
+		if err != nil {
+			t.Fatal(err)
+		}
+		piece := b[at:min(len(b), at+32<<10)]
+		z.Write(piece)
+		z.Close()
+		blocks, sizes = append(blocks, out.Bytes()), append(sizes, len(piece))
+	}
+	return blocks, sizes
+}
+
+func TestMSZIPHistory(t *testing.T) {
+	text := bytes.Repeat(fixture(t, "words.txt"), 4)
+	blocks, sizes := mszipPack(t, text)
+	o := open(t, cabOf(1, blocks, sizes, []string{"a"}, []int{len(text)}), format.Limits{}, nil, cab{})
+	o.clean(t)
+	if !bytes.Equal(o.files["a"].Data, text) {
+		t.Error("not what was packed")
+	}
+}
+
+// A raw block of an odd number of bytes is filled up before the next.
+func TestLZXOddBlocks(t *testing.T) {
+	w := &lzxWriter{}
+	w.put(0, 1)
+	for i, text := range []string{"odd", "and even"} {
+		w.put(3, 3)
+		w.put(len(text), 24)
+		if w.n == 0 {
+			w.put(0, 16)
+		}
+		w.flush()
+		w.out = append(w.out, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
+		w.out = append(w.out, text...)
+		if i == 0 {
+			w.out = append(w.out, 0)
+		}
+	}
+	o := open(t, cabOf(3|15<<8, [][]byte{w.out}, []int{11}, []string{"a"}, []int{11}), format.Limits{}, nil, cab{})
+	o.clean(t)
+	if string(o.files["a"].Data) != "oddand even" {
+		t.Errorf("%q", o.files["a"].Data)
+	}
 }
 
 func TestCabinetRefused(t *testing.T) {

@@ -110,6 +110,11 @@ func TestBinHex(t *testing.T) {
 		t.Errorf("cut off: %v, %q", o.marks, o.order)
 	}
 	truncations(t, b, binhex{})
+	for _, text := range []string{"I wrote: BinHex 4.0 is old\nbut: it works\n", "BinHex 4.0)\n\n: see above\n"} {
+		if o := open(t, []byte(text), format.Limits{}, nil, binhex{}); len(o.order) != 1 || len(o.marks) > 0 {
+			t.Errorf("%q: files %q, marks %v", text, o.order, o.marks)
+		}
+	}
 }
 
 func TestSZDD(t *testing.T) {

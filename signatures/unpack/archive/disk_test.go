@@ -93,7 +93,7 @@ func sumOf(b []byte) (sum uint32) {
 	return sum
 }
 
-// The images were made by mtools; a deleted file is in each.
+// The images were made by mtools.
 func TestDisk(t *testing.T) {
 	for _, name := range []string{"fat12.img", "fat16.img", "fat32.img"} {
 		t.Run(name, func(t *testing.T) {
@@ -107,6 +107,19 @@ func TestDisk(t *testing.T) {
 			copy(fixed, vhdMagic)
 			hasDisk(t, append(b, fixed...))
 		})
+	}
+}
+
+// A deleted file is nothing that anybody sees.
+func TestDiskDeleted(t *testing.T) {
+	b := expanded(t, "fat12.img")
+	at := bytes.Index(b, []byte("CODE    BIN"))
+	b[at] = 0xe5
+	o := open(t, b, format.Limits{}, nil, disk{})
+	o.clean(t)
+	o.has(t, "note.txt", "note.txt")
+	if len(o.order) != 4 {
+		t.Errorf("files %q", o.order)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestISOHostile(t *testing.T) {
 		}
 	}
 	o := open(t, b, format.Limits{}, nil, iso{})
-	if o.marked(format.Damaged) != 1 || len(o.order) > 20 {
+	if o.marked(format.Damaged) != 1 || o.marked(format.LimitMembers) != 0 || len(o.order) > 20 {
 		t.Errorf("a loop: marks %v, files %d", o.marks, len(o.order))
 	}
 

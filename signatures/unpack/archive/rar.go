@@ -39,12 +39,13 @@ func rarStart(f *format.File) int {
 func (rar) Open(j *format.Job, f *format.File) error {
 	a := rarArchive{j: j, f: f, data: f.Data[rarStart(f):]}
 	scan := scanRAR(a.data, "")
-	if scan.names {
-		a.locked = true
-	}
+	a.locked = scan.names
 	if scan.memory > rarDictMax {
 		j.Mark(f, format.LimitBytes, "rar: model")
 		return nil
+	}
+	if err := j.Hold(rarDictMax); err != nil {
+		return err
 	}
 	if scan.names || scan.members {
 		if key, ok := a.unlock(scan); ok {
@@ -64,7 +65,7 @@ type rarArchive struct {
 	f      *format.File
 	data   []byte
 	key    string // "" unless it opens what is encrypted
-	locked bool
+	locked bool   // the headers are encrypted
 }
 
 // reader opens the archive from its beginning.

@@ -99,7 +99,7 @@ func (a *sevenArchive) unpackHeader(s *sevenInfo) ([]byte, error) {
 		a.j.Mark(a.f, format.Encrypted, "7z: list of names")
 		return nil, nil
 	}
-	r, err := fo.open(a.data, s, key)
+	r, err := fo.open(a.j, a.data, s, key)
 	if err != nil {
 		return nil, a.refuse(err)
 	}
@@ -201,7 +201,7 @@ func (a *sevenArchive) folder(s *sevenInfo, i, stream int, members []sevenFile) 
 	if fo.encrypted() {
 		a.j.Mark(a.f, format.Unlocked, key)
 	}
-	r, err := fo.open(a.data, s, key)
+	r, err := fo.open(a.j, a.data, s, key)
 	if err != nil {
 		return a.refuse(err)
 	}
@@ -250,7 +250,7 @@ func (a *sevenArchive) unlock(s *sevenInfo, i int, size uint64, sum uint32, hasS
 		if a.j.Check() != nil || !hasSum {
 			break
 		}
-		r, err := fo.open(a.data, s, key)
+		r, err := fo.open(a.j, a.data, s, key)
 		if err != nil {
 			continue
 		}

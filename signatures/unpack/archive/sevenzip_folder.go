@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/bodgit/sevenzip"
+
+	"spamcatcher/signatures/unpack/format"
 )
 
 // Bounds of what decoding a folder may take.
@@ -146,13 +148,12 @@ func (f *sevenFolder) encrypted() bool {
 	return false
 }
 
-// bounded returns the coders with their memory bounded.
-func (f *sevenFolder) bounded() ([]sevenCoder, error) {
+// bounded returns the coders with their memory bounded, and how much that is.
+func (f *sevenFolder) bounded() (coders []sevenCoder, memory int, err error) {
 	out := make([]sevenCoder, len(f.coders))
-	memory := 0
 	for i, c := range f.coders {
 		if f.sizes[i] > 1<<50 {
-			return nil, errSevenHeader
+			return nil, 0, errSevenHeader
 		}
 		dict := uint32(max(4096, min(f.sizes[i], sevenDictMax)))
 		switch {
@@ -171,25 +172,28 @@ func (f *sevenFolder) bounded() ([]sevenCoder, error) {
 			memory += int(le32(c.props[1:]))
 		case c.id == sevenAES && len(c.props) >= 2:
 			if power := c.props[0] & 0x3f; power > sevenKeyPower && power != 0x3f {
-				return nil, errTooBig
+				return nil, 0, errTooBig
 			}
 		case !sevenSafe[c.id]:
-			return nil, unknownMethod(c.id)
+			return nil, 0, unknownMethod(c.id)
 		}
 		out[i] = c
 	}
 	if memory > sevenMemoryMax {
-		return nil, errTooBig
+		return nil, 0, errTooBig
 	}
-	return out, nil
+	return out, memory, nil
 }
 
 // open decodes the folder: it writes an archive of one folder and one file, and has
 // the library read that.
-func (f *sevenFolder) open(data []byte, s *sevenInfo, key string) (r io.Reader, err error) {
+func (f *sevenFolder) open(j *format.Job, data []byte, s *sevenInfo, key string) (r io.Reader, err error) {
 	defer recovered(&err)
-	coders, err := f.bounded()
+	coders, memory, err := f.bounded()
 	if err != nil {
+		return nil, err
+	}
+	if err := j.Hold(memory); err != nil {
 		return nil, err
 	}
 	at := s.position

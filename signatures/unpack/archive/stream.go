@@ -21,6 +21,8 @@ type stream struct {
 	// open returns what b expands to and the name that stands in it, "" for none.
 	// No dictionary is to be larger than room.
 	open func(b []byte, room int64) (r io.Reader, name string, err error)
+	// window says that the decoder takes memory for a window or dictionary.
+	window bool
 	// guess says that reads may be wrong: what cannot be read is then no damage.
 	guess bool
 }
@@ -32,12 +34,12 @@ func streams() []format.Format {
 			return openGzip(b)
 		}},
 		&stream{name: "bzip2", reads: ofType("application/x-bzip2"), open: func(b []byte, _ int64) (io.Reader, string, error) {
-			return newBzip2(bytes.NewReader(b)), "", nil
+			return newBzip2(b), "", nil
 		}},
-		&stream{name: "xz", reads: ofType("application/x-xz"), open: func(b []byte, room int64) (io.Reader, string, error) {
+		&stream{name: "xz", window: true, reads: ofType("application/x-xz"), open: func(b []byte, room int64) (io.Reader, string, error) {
 			return newXZ(b, room), "", nil
 		}},
-		&stream{name: "zstd", reads: func(kind string, b []byte) bool {
+		&stream{name: "zstd", window: true, reads: func(kind string, b []byte) bool {
 			return kind == "application/zstd" || skippable(b)
 		}, open: func(b []byte, room int64) (io.Reader, string, error) {
 			d, err := newZstd(bytes.NewReader(b))
@@ -50,10 +52,10 @@ func streams() []format.Format {
 			r, err := newLZW(b)
 			return r, "", err
 		}},
-		&stream{name: "lzip", reads: func(_ string, b []byte) bool {
+		&stream{name: "lzip", window: true, reads: func(_ string, b []byte) bool {
 			return len(b) > 26 && string(b[:4]) == "LZIP" && b[4] <= 1
 		}, open: openLzip},
-		&stream{name: "lzma", reads: looksLikeLZMA, open: openLZMA, guess: true},
+		&stream{name: "lzma", window: true, reads: looksLikeLZMA, open: openLZMA, guess: true},
 		&stream{name: "zlib", reads: func(kind string, b []byte) bool {
 			// RFC 1950 section 2.2: deflate with a 32 KiB window, header a multiple of 31.
 			return kind == "" && len(b) > 8 && b[0] == 0x78 && binary.BigEndian.Uint16(b)%31 == 0 && b[1]&0x20 == 0
@@ -76,6 +78,11 @@ func (s *stream) Reads(f *format.File) bool {
 
 func (s *stream) Open(j *format.Job, f *format.File) error {
 	room, _ := j.Room(-1)
+	if s.window {
+		if err := j.Hold(int(min(room, largestWindow))); err != nil {
+			return err
+		}
+	}
 	r, name, err := s.open(f.Data, room)
 	if err != nil {
 		if s.guess {

@@ -101,9 +101,11 @@ func TestCompress(t *testing.T) {
 
 // TestXZDictionary: a header that asks for 4 GiB gets what the content needs.
 func TestXZDictionary(t *testing.T) {
-	o := unpacked(t, format.Limits{}, "a.xz", unpacktest.XZDictionary(text(300)))
-	if o.names() != "a:300" || len(o.marks) > 0 {
-		t.Errorf("%s %v", o.names(), o.marks)
+	packed := unpacktest.XZDictionary(text(300))
+	var o outcome
+	took := allocated(func() { o = unpacked(t, format.Limits{}, "a.xz", packed) })
+	if o.names() != "a:300" || len(o.marks) > 0 || took > 600_000 {
+		t.Errorf("%s %v, %d bytes of memory", o.names(), o.marks, took)
 	}
 }
 

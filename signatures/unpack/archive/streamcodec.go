@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,8 +15,6 @@ import (
 // less than the largest file that a Job lets through by default, so that a larger
 // one is of no use.
 const largestWindow = 16 << 20
-
-func newBzip2(r io.Reader) io.Reader { return bzip2.NewReader(r) }
 
 // newZstd reads a zstd stream; its caller must close it.
 func newZstd(r io.Reader) (*zstd.Decoder, error) {

@@ -180,3 +180,53 @@ func TestBzipConstant(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(b), err)
 	}
 }
+
+// TestBombsAtOnce: twelve bombs at a time take no more memory than two, because of
+// the gate, and none is lost.
+func TestBombsAtOnce(t *testing.T) {
+	bomb := unpacktest.Gzip(unpacktest.File{Data: make([]byte, 96<<20)})
+	small := unpacktest.Gzip(unpacktest.File{Data: text(5000)})
+	gate := format.NewGate(2)
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var open, most, peak atomic.Int64
+	done := make(chan string)
+	for i := range 12 {
+		go func() {
+			l := format.Limits{Gate: gate, Time: time.Minute, Growth: 1000, Ratio: 2000}
+			b := bomb
+			if i%3 == 0 {
+				b = small
+			}
+			j := format.NewJob(context.Background(), l, Formats(), nil, func(f *format.File) error {
+				if len(f.Data) > 8<<20 {
+					most.Store(max(most.Load(), open.Add(1)))
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					peak.Store(max(peak.Load(), int64(m.HeapAlloc)))
+					time.Sleep(20 * time.Millisecond)
+					open.Add(-1)
+				}
+				return nil
+			})
+			_ = j.Emit(&format.File{Kind: format.Part, Data: b})
+			kinds := ""
+			for _, m := range j.Marks() {
+				kinds += m.Kind
+			}
+			done <- kinds
+		}()
+	}
+	limited := 0
+	for range 12 {
+		if <-done == format.LimitBytes {
+			limited++
+		}
+	}
+	runtime.ReadMemStats(&now)
+	t.Logf("at most %d large files at a time, %.1f MB more heap", most.Load(), float64(peak.Load()-int64(before.HeapAlloc))/1e6)
+	if limited != 8 || most.Load() > 2 || peak.Load()-int64(before.HeapAlloc) > 150<<20 {
+		t.Errorf("%d of 8 bombs reached the limit; %d large files at a time; %d bytes", limited, most.Load(), peak.Load()-int64(before.HeapAlloc))
+	}
+}

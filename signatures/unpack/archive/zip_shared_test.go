@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -171,5 +172,40 @@ func TestBombSuite(t *testing.T) {
 		u := run(t, b)
 		t.Logf("%-26s %9d bytes: %5d files, %6.1f MB unpacked, %5.0f ms, %5.1f MB more heap, %v", name, len(b), u.files, float64(u.bytes)/1e6, u.ms, u.heap, u.kinds)
 		u.check(t, name, name != "nested-6x10x1MiB.zip")
+	}
+}
+
+// TestZipTools reads what the programs write that people use, in every method and
+// encryption that they know.
+func TestZipTools(t *testing.T) {
+	path, err := exec.LookPath("7z")
+	if err != nil {
+		t.Skip("SKIPPED: 7z (p7zip-full) is not installed")
+	}
+	dir := t.TempDir()
+	data := text(300_000)
+	if err := os.WriteFile(filepath.Join(dir, "text.txt"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"-mm=Copy", "-mm=Deflate", "-mm=Deflate64", "-mm=BZip2", "-mm=LZMA", "-mm=Deflate -ptulip -mem=ZipCrypto", "-mm=LZMA -ptulip -mem=AES128", "-mm=Deflate64 -ptulip -mem=AES192", "-mm=BZip2 -ptulip -mem=AES256"} {
+		file := filepath.Join(dir, "a.zip")
+		_ = os.Remove(file)
+		c := exec.Command(path, append([]string{"a", "-tzip", file, "text.txt"}, strings.Fields(args)...)...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("7z %s: %v\n%s", args, err, out)
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if strings.Contains(args, "-p") {
+			want = format.Unlocked
+		}
+		o := unpacked(t, format.Limits{}, "a.zip", b, "rose", "tulip")
+		if len(o.files) != 2 || !bytes.Equal(o.files[1].Data, data) || o.kinds() != want {
+			t.Errorf("7z %s: %s %v", args, o.names(), o.marks)
+		}
 	}
 }

@@ -51,14 +51,27 @@ func (c *zipCodec) read(j *format.Job, method uint16, h *zipHeader, body []byte)
 		data, cut = j.Take(body)
 		return data, cut, 0, nil
 	}
-	in := bytes.NewReader(body)
-	room, _ := j.Room(int64(len(body)))
+	in := &packedData{bytes.NewReader(body), body}
+	room, err := hold(j, method, len(body))
+	if err != nil {
+		return nil, true, 0, err
+	}
 	r, err := c.reader(method, h, in, int64(len(body)), room)
 	if err != nil {
 		return nil, true, 0, err
 	}
 	data, cut, err = j.Read(r, int64(len(body)))
 	return data, cut, int64(in.Len()), err
+}
+
+// hold is the Job's Room, and makes sure of that of a dictionary.
+func hold(j *format.Job, method uint16, packed int) (room int64, err error) {
+	room, _ = j.Room(int64(packed))
+	switch method {
+	case zipLZMA, zipXZ, zipZstd, zipZstdOld:
+		err = j.Hold(int(min(room, largestWindow)))
+	}
+	return room, err
 }
 
 // reader unpacks what in yields, packed bytes at most, of the member that h is
@@ -76,7 +89,8 @@ func (c *zipCodec) reader(method uint16, h *zipHeader, in io.Reader, packed, roo
 	case zipDeflate64:
 		return newInflate64(in), nil
 	case zipBzip2:
-		return newBzip2(in), nil
+		b, err := whole(in, packed)
+		return newBzip2(b), err
 	case zipLZMA:
 		// APPNOTE section 5.8.8: version, size of the properties, properties.
 		head := make([]byte, 9)
@@ -99,11 +113,25 @@ func (c *zipCodec) reader(method uint16, h *zipHeader, in io.Reader, packed, roo
 		}
 		return c.zstd, c.zstd.Reset(in)
 	case zipXZ:
-		// The reader needs the bytes at hand. They are no more than the archive.
-		b, err := io.ReadAll(io.LimitReader(in, packed))
+		b, err := whole(in, packed)
 		return newXZ(b, room), err
 	}
 	return nil, zipMethod(method)
+}
+
+// packedData is the data of a member as it lies in the archive.
+type packedData struct {
+	*bytes.Reader
+	b []byte
+}
+
+// whole is what in yields, for readers that need it at hand: no more than the
+// archive has, and copied only where it was encrypted.
+func whole(in io.Reader, packed int64) ([]byte, error) {
+	if p, ok := in.(*packedData); ok {
+		return p.b, nil
+	}
+	return io.ReadAll(io.LimitReader(in, packed))
 }
 
 func sum(b []byte, crc uint32) bool { return crc32.ChecksumIEEE(b) == crc }

@@ -50,7 +50,10 @@ func (k *zipLock) open(a *zipArchive, h *zipHeader, body []byte) (data []byte, c
 		if plain == nil {
 			continue
 		}
-		room, _ := a.j.Room(int64(len(body)))
+		room, err := hold(a.j, method, len(body))
+		if err != nil {
+			return nil, true, false, err
+		}
 		r, err := a.codec.reader(method, h, plain, int64(len(body)), room)
 		if _, unknown := errors.AsType[zipMethod](err); unknown && !check {
 			return nil, true, true, err

@@ -10,10 +10,10 @@ import (
 
 // Bounds of one page.
 const (
-	htmlScripts  = 200 // scripts and event handlers looked at
-	htmlFiles    = 40  // files taken out of the text of one page
-	htmlSmall    = 200 // characters below which an encoded text hides no file
-	htmlPictures = 20  // inline pictures handed on
+	htmlScripts  = 2000 // scripts and event handlers looked at
+	htmlFiles    = 40   // files taken out of the text of one page
+	htmlSmall    = 200  // characters below which an encoded text hides no file
+	htmlPictures = 20   // inline pictures handed on
 )
 
 // htmlFormat reads pages and SVG pictures for what their scripts and data: URLs
@@ -89,7 +89,13 @@ type hidden struct {
 
 func (h *page) read() error {
 	var scripts [][]byte
-	for at := 0; at < len(h.b); {
+	for at, checked := 0, 0; at < len(h.b); {
+		if at-checked > 64<<10 {
+			checked = at
+			if err := h.j.Check(); err != nil {
+				return err
+			}
+		}
 		i := bytes.IndexByte(h.b[at:], '<')
 		if i < 0 {
 			break
@@ -104,9 +110,7 @@ func (h *page) read() error {
 			h.j.Mark(h.f, format.LimitMembers, "scripts of a page")
 			break
 		}
-		if err := h.tag(tag, &scripts); err != nil {
-			return err
-		}
+		h.tag(tag, &scripts)
 		if !tagIs(tag, "script") {
 			continue
 		}
@@ -143,9 +147,9 @@ func (h *page) read() error {
 }
 
 // tag looks at the attributes of a tag that run something or save something.
-func (h *page) tag(tag []byte, scripts *[][]byte) error {
+func (h *page) tag(tag []byte, scripts *[][]byte) {
 	if len(tag) < 8 || len(tag) > 1<<20 {
-		return nil
+		return
 	}
 	if tagIs(tag, "a") || tagIs(tag, "area") {
 		if i := indexFold(tag, "download"); i > 0 && pdfSpace(tag[i-1]) {
@@ -154,7 +158,7 @@ func (h *page) tag(tag []byte, scripts *[][]byte) error {
 				h.name = name
 			}
 		}
-		return nil
+		return
 	}
 	// Event handlers: onload=, onerror=, onclick=.
 	for at := 0; at < len(tag) && h.scripts < htmlScripts; {
@@ -177,7 +181,6 @@ func (h *page) tag(tag []byte, scripts *[][]byte) error {
 		}
 		at += length
 	}
-	return h.j.Check()
 }
 
 // htmlTag is a tag without its brackets and where it ends; nil if none begins.
@@ -209,7 +212,7 @@ func tagIs(tag []byte, name string) bool {
 	if i := bytes.IndexByte(tag[:min(len(tag), 16)], ':'); i > 0 {
 		tag = tag[i+1:] // svg:script
 	}
-	return len(tag) >= len(name) && strings.EqualFold(string(tag[:len(name)]), name) && (len(tag) == len(name) || pdfSpace(tag[len(name)]) || tag[len(name)] == '/')
+	return len(tag) >= len(name) && equalFold(tag[:len(name)], name) && (len(tag) == len(name) || pdfSpace(tag[len(name)]) || tag[len(name)] == '/')
 }
 
 // attribute is the value after the next equals sign.

@@ -1,6 +1,8 @@
 package document
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -57,6 +59,34 @@ func link(items byte, path string) []byte {
 	return slices.Concat(record(recordSupBook, v...), record(recordExtern, items, 0, 0, 0, 0, 0, 1, 0, 'A'))
 }
 
+// xlsb is a part of a binary workbook that links to a program or a file.
+func xlsb(first, second, kind byte, texts ...string) []byte {
+	v := []byte{kind, 0}
+	for _, s := range texts {
+		v = append(binary.LittleEndian.AppendUint32(v, uint32(len(s))), utf16le(s)...)
+	}
+	return append([]byte{first, second, byte(len(v))}, v...)
+}
+
+// xlsbName is a defined name of a binary workbook.
+func xlsbName(name string) []byte {
+	v := binary.LittleEndian.AppendUint32(make([]byte, 9), uint32(len(name)))
+	v = append(v, utf16le(name)...)
+	return append([]byte{39, byte(len(v))}, v...)
+}
+
+// slide is a PowerPoint record of what a click on a shape does.
+func slide(action byte) []byte {
+	return append([]byte{0, 0, 0xF3, 0x0F, 16, 0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// mtef is an equation whose font's name has so many letters.
+func mtef(letters int) []byte {
+	b := append([]byte{28, 0}, make([]byte, 26)...)
+	b = append(b, 3, 1, 1, 3, 10, 8, 1, 1)
+	return append(append(b, bytes.Repeat([]byte{'A'}, letters)...), 0, 0)
+}
+
 const (
 	wordNS   = `<?xml version="1.0"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">`
 	relsNS   = `<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">`
@@ -72,6 +102,13 @@ func utf16le(s string) []byte {
 	var b []byte
 	for _, u := range utf16.Encode([]rune(s)) {
 		b = binary.LittleEndian.AppendUint16(b, u)
+	}
+	return b
+}
+
+func swapped(b []byte) []byte {
+	for i := 0; i+1 < len(b); i += 2 {
+		b[i], b[i+1] = b[i+1], b[i]
 	}
 	return b
 }
@@ -124,7 +161,11 @@ func TestMarks(t *testing.T) {
 		{"simple", []byte(wordNS + `<w:fldSimple w:instr="&#68;DE excel book"/>`), "dde"},
 		{"page number", []byte(wordNS + char("begin") + run("PAGE ") + char("end") + "<w:t>DDEAUTO is a field</w:t>"), ""},
 		{"utf16.xml", append([]byte("\xff\xfe"), utf16le(wordNS+`<w:fldSimple w:instr="DDE a b"/>`)...), "dde"},
+		{"utf16be.xml", append([]byte("\xfe\xff"), swapped(utf16le(wordNS+`<w:fldSimple w:instr="DDE a b"/>`))...), "dde"},
+		{"utf16 without mark", utf16le(wordNS + `<w:fldSimple w:instr="DDE a b"/>`), "dde"},
+		{"utf16be without mark", swapped(utf16le(wordNS + `<w:fldSimple w:instr="PAGE"/>`)), ""},
 		{"comment first", unpacktest.Zip(0, unpacktest.File{Name: "word/document.xml", Data: []byte("<!-- <html> --><x xmlns='http://purl.oclc.org/ooxml/a'/><w:fldSimple w:instr='DDEAUTO a b'/>")}), "dde"},
+		{"long comment first", unpacktest.Zip(0, unpacktest.File{Name: "word/document.xml", Data: []byte("<!--" + strings.Repeat("-", 9000) + "--><x xmlns='http://purl.oclc.org/ooxml/a'/><w:fldSimple w:instr='DDEAUTO a b'/>")}), "dde"},
 		{"a page", []byte("<!-- <html> --><x xmlns='http://purl.oclc.org/ooxml/a'/><w:fldSimple w:instr='DDEAUTO a b'/>"), ""},
 		{"sheet.xml", []byte(strings.Replace(wordNS, "w:document", "externalLink", 1) + `<ddeLink ddeService="cmd" ddeTopic="/c calc"/>`), "dde"},
 		{"sheet.xml", []byte(strings.Replace(wordNS, "w:document", "externalLink", 1) + `<externalBook/>`), ""},
@@ -134,6 +175,8 @@ func TestMarks(t *testing.T) {
 		{"template.rels", rel("attachedTemplate", `\\192.0.2.1\share\t.dotm`, "External"), "external"},
 		{"template.rels", rel("attachedTemplate", "file:///C:\\Users\\me\\Normal.dotm", "External"), ""},
 		{"object.rels", rel("oleObject", "mhtml:http://example.test/a.html!x-usc:http://example.test/a.html", "External"), "external"},
+		{"template.rels", rel("attachedTemplate", "file:///home/me/t.dotm", "External"), ""},
+		{"template.rels", rel("attachedTemplate", "file://192.0.2.1/share/t.dotm", "External"), "external"},
 		{"object.rels", rel("oleObject", "embeddings/oleObject1.bin", "Internal"), ""},
 		{"link.rels", rel("hyperlink", "https://example.com/", "External"), ""},
 		{"picture.rels", rel("image", "https://example.com/logo.png", "External"), ""},
@@ -166,7 +209,20 @@ func TestMarks(t *testing.T) {
 		{"linked.xls", book(sheet(0, 0), link(0x10, "Word.Document\x03C:\\a.doc")), ""},
 		{"other.xls", book(sheet(0, 0), link(0, "\x01C:\\prices.xls")), ""},
 		{"locked.xls", book(record(recordFilePass, 0, 0, 1, 2, 3, 4), sheet(0, 0)), "office_locked"},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/externalLinks/externalLink1.bin", Data: xlsb(0xe8, 2, 1, "cmd", "/c calc")}), "dde"},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/externalLinks/externalLink1.bin", Data: xlsb(0xe8, 2, 0, "rId1", "")}), ""},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/workbook.bin", Data: append([]byte{0x83, 1, 0}, xlsbName("_xlnm.Auto_Open")...)}), "macro_autorun"},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/workbook.bin", Data: append([]byte{0x83, 1, 0}, xlsbName("_xlnm.Print_Area")...)}), ""},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/macrosheets/sheet1.bin", Data: []byte("\x81\x01\x00\x08\x0b\x00\x00\x17\x01\x00a\x00\x42\x01\x6e\x00")}), "macro_execute macro_sheet"},
+		{"a.xlsb", unpacktest.Zip(0, unpacktest.File{Name: "xl/worksheets/sheet1.bin", Data: []byte("\x81\x01\x00\x08\x0b\x00\x00\x17\x01\x00a\x00\x42\x01\x6e\x00")}), ""},
+
+		{"a.ppt", unpacktest.OLE(unpacktest.File{Name: "PowerPoint Document", Data: slide(2)}), "macro_execute"},
+		{"a.ppt", unpacktest.OLE(unpacktest.File{Name: "PowerPoint Document", Data: slide(4)}), ""},
+		{"a.ppt", unpacktest.OLE(unpacktest.File{Name: "EncryptedSummary", Data: slide(4)}), "office_locked"},
+		{"a.doc", unpacktest.OLE(unpacktest.File{Name: "Equation Native", Data: mtef(60)}), "rtf_exploit"},
+		{"a.doc", unpacktest.OLE(unpacktest.File{Name: "Equation Native", Data: mtef(12)}), ""},
 		{"a.slk", []byte("ID;P\nO;E\nNN;NAuto_Open;ER1C1\nC;X1;Y1;K0;EEXEC(\"calc\")\nE\n"), "macro_autorun macro_execute macro_sheet"},
+		{"a.slk", []byte("ID;P\nO;E\nC;X1;Y1;K0;ESUM(R1C1)\nE\n"), "macro_sheet"},
 		{"a.slk", []byte("ID;PWXL;N;E\nC;X1;Y1;K0;ESUM(R1C1)\nE\n"), ""},
 		{"a.iqy", []byte("WEB\r\n1\r\nhttps://example.test/data.txt\r\n"), "external"},
 		{"a.iqy", []byte("WEBINAR on https://example.com/\r\n"), ""},
@@ -239,5 +295,38 @@ func TestMessage(t *testing.T) {
 	j := format.NewJob(t.Context(), format.Limits{}, nil, nil, func(*format.File) error { return nil })
 	if text, err := uncompressRTF(j, []byte(packed)); err != nil || string(text) != "{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n" {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// TestObjects: what is embedded comes out, however it is wrapped.
+func TestObjects(t *testing.T) {
+	inner := unpacktest.Doc(unpacktest.File{Name: "prices.js", Data: []byte("WScript.Echo(1)")})
+	sized := append(binary.LittleEndian.AppendUint32(nil, uint32(len(inner))), unpacktest.Zlib(inner)...)
+	mime := append([]byte("ActiveMime"), make([]byte, 40)...)
+	mime = append(mime, unpacktest.Zlib(inner)...)
+	atom := func(instance byte, data []byte) []byte {
+		return append(binary.LittleEndian.AppendUint32([]byte{instance << 4, 0, 0x11, 0x10}, uint32(len(data))), data...)
+	}
+	flat := func(element, attribute string, data []byte) []byte {
+		return fmt.Appendf(nil, `<?xml version="1.0"?><x xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"><%s %s="a">%s</%[1]s></x>`, element, attribute, base64.StdEncoding.EncodeToString(data))
+	}
+	for name, data := range map[string][]byte{
+		"plain":              inner,
+		"activemime":         mime,
+		"flat package":       flat("pkg:binaryData", "pkg:name", inner),
+		"flat 2003":          flat("w:binData", "w:name", mime),
+		"presentation":       unpacktest.OLE(unpacktest.File{Name: "PowerPoint Document", Data: atom(1, sized)}),
+		"presentation plain": unpacktest.OLE(unpacktest.File{Name: "PowerPoint Document", Data: atom(0, inner)}),
+		"numbered stream":    unpacktest.OLE(unpacktest.File{Name: "_1234567", Data: sized}),
+		"package stream":     unpacktest.OLE(unpacktest.File{Name: "MBD01/Package", Data: unpacktest.Zip(8, unpacktest.File{Name: "a.doc", Data: inner})}),
+		"RTF":                rtfHolding(`{\rtf1`, "Word.Document.8", inner),
+		"outlook":            unpacktest.Msg(unpacktest.File{Name: "a.doc", Data: inner}),
+	} {
+		got := open(t, name, data)
+		if !slices.ContainsFunc(got.files, func(f format.File) bool {
+			return f.Kind == format.Object && f.Name == "prices.js" && string(f.Data) == "WScript.Echo(1)"
+		}) {
+			t.Errorf("%s: the script does not come out: %v", name, got.marks)
+		}
 	}
 }

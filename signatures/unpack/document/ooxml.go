@@ -19,9 +19,14 @@ func (officeXML) Name() string { return "officexml" }
 // namespaces are what names the format of a part.
 var namespaces = []string{"schemas.openxmlformats.org/", "purl.oclc.org/ooxml/", "schemas.microsoft.com/office/", "urn:schemas-microsoft-com:office", "urn:oasis:names:tc:opendocument", "openoffice.org/200"}
 
-// Reads looks for a tag at the start and a namespace in the first two KiB.
+// Reads looks for a tag at the start and a namespace near it; within a package
+// further on, where a long comment may come first.
 func (officeXML) Reads(f *format.File) bool {
-	head := f.Data[:min(len(f.Data), 2048)]
+	far := 2048
+	if f.Kind == format.Member {
+		far = 64 << 10
+	}
+	head := f.Data[:min(len(f.Data), far)]
 	if len(head) < 16 || f.Kind == format.Mail || f.Type == "text/html" && f.Kind == format.Part {
 		return false
 	}

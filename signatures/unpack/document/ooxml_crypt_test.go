@@ -85,6 +85,17 @@ func lockedStandard(password string, data []byte) []byte {
 	return unpacktest.OLE(unpacktest.File{Name: "EncryptionInfo", Data: info}, unpacktest.File{Name: "EncryptedPackage", Data: packed})
 }
 
+// unencrypted is how much of a record stays as it is: [MS-XLS] section 2.2.10.
+func unencrypted(id uint16, size int) int {
+	switch id {
+	case 0x0809, 0x002F:
+		return size
+	case 0x0085:
+		return 4
+	}
+	return 0
+}
+
 // lockedBook encrypts the records of a workbook with a stream of key bytes.
 func lockedBook(pass []byte, key func(uint32) []byte) []byte {
 	b := stream(record(recordFilePass, pass...), sheet(0, 0), link(0, "cmd\x03/c calc"))
@@ -96,7 +107,7 @@ func lockedBook(pass []byte, key func(uint32) []byte) []byte {
 	}
 	out := bytes.Clone(b)
 	eachRecord(b, func(id uint16, at int, v []byte) bool {
-		for i := plainBytes(id, len(v)); i < len(v); i++ {
+		for i := unencrypted(id, len(v)); i < len(v); i++ {
 			out[at+i] ^= keys[at+i]
 		}
 		return true
@@ -141,7 +152,7 @@ func lockedObfuscated() []byte {
 	}
 	out := bytes.Clone(b)
 	eachRecord(b, func(id uint16, at int, v []byte) bool {
-		for i := plainBytes(id, len(v)); i < len(v); i++ {
+		for i := unencrypted(id, len(v)); i < len(v); i++ {
 			x := v[i] ^ array[(at+len(v)+i)%16]
 			out[at+i] = x>>3 | x<<5
 		}
@@ -179,7 +190,13 @@ func TestLocked(t *testing.T) {
 	if v := obfuscationVerifier(defaultPassword); v != 0x9A0A {
 		t.Errorf("the verifier of Excel's password is %04X, not 9A0A", v)
 	}
-	if got := open(t, "obfuscated", lockedObfuscated()).kinds(); !slices.Equal(got, []string{format.DDE}) {
-		t.Errorf("obfuscated: marks %q", got)
+	for name, data := range map[string][]byte{"obfuscated": lockedObfuscated(), "rc4": lockedRC4(defaultPassword)} {
+		got := open(t, name, data)
+		if kinds := got.kinds(); !slices.Equal(kinds, []string{format.DDE}) {
+			t.Errorf("%s: marks %q", name, kinds)
+		}
+		if text := got.text(format.Stream); !strings.Contains(text, string(sheet(0, 0))) || !strings.Contains(text, "cmd\x03/c calc") {
+			t.Errorf("%s: the workbook is not deciphered", name)
+		}
 	}
 }

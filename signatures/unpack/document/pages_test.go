@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,5 +73,27 @@ func fuzzPart(t *testing.T, data []byte, name string) {
 	}
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("%v for %d bytes", took, len(data))
+	}
+}
+
+// BenchmarkParts is what parts without anything in them cost.
+func BenchmarkParts(b *testing.B) {
+	text := []byte(strings.Repeat("Dear Anna, the minutes of Monday are attached. ", 80))
+	page := []byte("<html><body>" + strings.Repeat("<p style=\"color:#333\">Dear Anna, <a href=\"https://news.example.net/a?b=c\">the news</a></p>\n", 200) + "</body></html>")
+	for _, c := range []struct {
+		name string
+		part format.File
+	}{{"text 4 KB", format.File{Declared: "text/plain", Data: text}}, {"html 18 KB", format.File{Declared: "text/html", Data: page}}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				j := format.NewJob(context.Background(), format.Limits{}, Formats(), nil, func(*format.File) error { return nil })
+				f := c.part
+				f.Kind = format.Part
+				j.Emit(&f)
+				if len(j.Marks()) > 0 {
+					b.Fatal(j.Marks())
+				}
+			}
+		})
 	}
 }

@@ -70,6 +70,7 @@ type pdf struct {
 	content  []byte
 	emitted  int
 	pictures int
+	vectors  int
 }
 
 // read does the steps in order.

@@ -48,6 +48,9 @@ func (p *pdf) stream(o pdfObject) error {
 	if err := stopOnly(err); err != nil {
 		return err
 	}
+	if err := p.vector(data); err != nil {
+		return err
+	}
 	// Small streams are handed on together: each costs as much as a large one.
 	if len(p.content) > 0 && len(p.content)+len(data) > 1<<20 {
 		if err := p.flush(); err != nil {

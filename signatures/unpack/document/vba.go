@@ -154,10 +154,11 @@ func loose(j *format.Job, f *format.File) error {
 	return p.finish()
 }
 
-// withoutAttributes drops the lines that only describe the module.
+// withoutAttributes drops the lines that only describe the module, in place: text
+// may be many megabytes.
 // [MS-VBAL] section 4.2: attributes are Attribute statements.
 func withoutAttributes(text []byte) []byte {
-	out := make([]byte, 0, len(text))
+	out := text[:0]
 	for line := range bytes.Lines(text) {
 		if !bytes.HasPrefix(line, []byte("Attribute VB_")) {
 			out = append(out, line...)

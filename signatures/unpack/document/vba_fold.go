@@ -20,7 +20,7 @@ type folding struct {
 // variables that were given such values, statement by statement. It does not
 // follow control flow: what it finds is evidence, not what will run.
 func fold(j *format.Job, text []byte) folding {
-	f := folder{values: map[string]string{}}
+	f := folder{j: j, values: map[string]string{}}
 	for line := range strings.Lines(string(text)) {
 		if f.out.Len() > 1<<20 || f.work > mostWork || f.work>>16 != f.checked && j.Check() != nil {
 			break
@@ -42,6 +42,7 @@ func fold(j *format.Job, text []byte) folding {
 }
 
 type folder struct {
+	j          *format.Job
 	values     map[string]string
 	out        strings.Builder
 	blobs      [][]byte
@@ -294,7 +295,7 @@ func (f *folder) literal() string {
 	}
 	value := b.String()
 	if blob, ok := decoded(value); ok && len(f.blobs) < 16 {
-		c := conduct(blob)
+		c := conduct(f.j, blob)
 		if format.Detect(blob) == "application/x-msdownload" || c.download != "" || c.execute != "" || addressIn(string(blob[:min(len(blob), 64<<10)])) != "" {
 			f.blobHidden = true
 			f.blobs = append(f.blobs, blob)

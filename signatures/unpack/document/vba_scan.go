@@ -35,9 +35,23 @@ func (m *macros) add(name string, text []byte, missing bool) error {
 	if err := m.j.Emit(&format.File{Kind: format.Macro, Name: name, Type: "text/x-vba", Data: text}); err != nil {
 		return err
 	}
-	m.written = telling(m.written, text)
-	return m.behaviour(uncommented(text))
+	// A window at a time, so that a module of many megabytes takes little memory;
+	// the job's limit of time ends it.
+	for len(text) > 0 {
+		window := text[:min(len(text), sourceWindow)]
+		if end := bytes.LastIndexByte(window, '\n'); end > 0 && len(window) < len(text) {
+			window = window[:end+1]
+		}
+		text = text[len(window):]
+		m.written = telling(m.written, window)
+		if err := m.behaviour(uncommented(window)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+const sourceWindow = 256 << 10 // bytes of source that are judged at once
 
 // hasCode says whether a module has a line besides empty ones and options.
 func hasCode(text []byte) bool {
@@ -51,7 +65,7 @@ func hasCode(text []byte) bool {
 
 // readNames reads the _VBA_PROJECT stream, where the identifiers of the compiled
 // code are.
-func (m *macros) readNames(b []byte) { m.named = telling(m.named, b) }
+func (m *macros) readNames(b []byte) { m.named = telling(m.named, b[:min(len(b), 4<<20)]) }
 
 // telling adds the names in b that a document does harm with to a set.
 func telling(set map[string]bool, b []byte) map[string]bool {
@@ -123,7 +137,7 @@ func (m *macros) finish() error {
 // behaviour marks what source text does, as written and with its constant
 // expressions worked out.
 func (m *macros) behaviour(text []byte) error {
-	if name := search(text, bytes.ToLower(text), autorun, "auto", "document", "workbook_", "app_", "_layout", "_paint", "_beforenavigate2", "_download", "_filedownload", "_navigate", "_progresschange", "_statustextchange", "_titlechange", "_onconnecting", "_ondisconnected"); name != "" {
+	if name := search(m.j, text, bytes.ToLower(text), autorun, "auto", "document", "workbook_", "app_", "_layout", "_paint", "_beforenavigate2", "_download", "_filedownload", "_navigate", "_progresschange", "_statustextchange", "_titlechange", "_onconnecting", "_ondisconnected"); name != "" {
 		m.j.Mark(m.f, format.MacroAutorun, name)
 	}
 	if err := m.j.Check(); err != nil {
@@ -131,11 +145,11 @@ func (m *macros) behaviour(text []byte) error {
 	}
 	folded := fold(m.j, text)
 	hidden := folded.hidden
-	plain := conduct(text)
+	plain := conduct(m.j, text)
 	if err := m.j.Check(); err != nil {
 		return err
 	}
-	decoded := conduct(folded.text)
+	decoded := conduct(m.j, folded.text)
 	m.did.shell = cmp.Or(m.did.shell, plain.shell)
 	m.did.runs = cmp.Or(m.did.runs, plain.runs, decoded.runs)
 	if m.did.runs != "" {
@@ -186,29 +200,29 @@ type conducts struct {
 	shell, runs       string // the scripting shell, and a call of the method that runs a program
 }
 
-func conduct(text []byte) conducts {
+func conduct(j *format.Job, text []byte) conducts {
 	lower := bytes.ToLower(text)
 	c := conducts{
-		download: search(text, lower, download, "urldownload", "xmlhttp", "winhttp", "inetopen", "inetread", "internet", "httpsend", "webclient", "downloadf", "downloads", "downloadd", "invoke-", "bitstransfer", "bitsadmin", "certutil", "curl"),
-		execute: search(text, lower, execute, "shell", "winexec", "createprocess", "win32_process", "createremote", "virtualalloc", "ntallocate", "enumsystemlocales", "shcreatethread", "executeexcel4", "macscript", "applescripttask",
+		download: search(j, text, lower, download, "urldownload", "xmlhttp", "winhttp", "inetopen", "inetread", "internet", "httpsend", "webclient", "downloadf", "downloads", "downloadd", "invoke-", "bitstransfer", "bitsadmin", "certutil", "curl"),
+		execute: search(j, text, lower, execute, "shell", "winexec", "createprocess", "win32_process", "createremote", "virtualalloc", "ntallocate", "enumsystemlocales", "shcreatethread", "executeexcel4", "macscript", "applescripttask",
 			"pwsh", "mshta", "rundll32", "regsvr32", "cscript", "wscript", "cmd", "wmic"),
 	}
-	c.shell = search(text, lower, scriptShell, "wscript.shell", "72c24dd5-")
-	c.runs = search(text, lower, runMethod, ".run", ".exec")
+	c.shell = search(j, text, lower, scriptShell, "wscript.shell", "72c24dd5-")
+	c.runs = search(j, text, lower, runMethod, ".run", ".exec")
 	return c
 }
 
 // search is the first group of pattern where it matches around one of the stems,
 // which are in lower case like lower. Patterns cost a thousand times what looking
 // for a stem costs, so they see the surroundings only.
-func search(text, lower []byte, pattern *regexp.Regexp, stems ...string) string {
+func search(j *format.Job, text, lower []byte, pattern *regexp.Regexp, stems ...string) string {
 	if len(text) != len(lower) {
 		text = lower // folding changed lengths: not ASCII
 	}
 	for _, stem := range stems {
 		for at, tries := 0, 0; tries < 300; tries++ {
 			i := bytes.Index(lower[at:], []byte(stem))
-			if i < 0 {
+			if i < 0 || tries%32 == 31 && j.Check() != nil {
 				break
 			}
 			at += i

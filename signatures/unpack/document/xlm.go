@@ -193,7 +193,7 @@ func sheetFormulas(j *format.Job, f *format.File, text []byte) error {
 		return err
 	}
 	folded := fold(j, text)
-	plain, decoded := conduct(text), conduct(folded.text)
+	plain, decoded := conduct(j, text), conduct(j, folded.text)
 	if m := runs.FindSubmatch(text); m != nil {
 		j.Mark(f, format.MacroExecute, string(m[1]))
 	} else if plain.execute+decoded.execute != "" {

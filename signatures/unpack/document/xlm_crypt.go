@@ -36,7 +36,7 @@ func unlockWorkbook(j *format.Job, f *format.File, b []byte) ([]byte, error) {
 			if password != defaultPassword {
 				j.Mark(f, format.Unlocked, password)
 			}
-			return plain, nil
+			return plain, j.Emit(&format.File{Kind: format.Stream, Name: "Workbook", Type: "application/x-biff", Data: plain, Unlocked: password != defaultPassword})
 		}
 	}
 	j.Mark(f, format.OfficeLocked, "")

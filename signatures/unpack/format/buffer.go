@@ -14,8 +14,9 @@ const heavy = 4 << 20
 // thousand members is unpacked into the same few buffers.
 type buffers struct {
 	leases []lease
-	own    int      // those from here on belong to the file that is open
-	held   int64    // bytes of the leases that count
+	own    int   // those from here on belong to the file that is open
+	held   int64 // bytes of the leases that count
+	gate   *Gate
 	free   [][]byte // ready to be used again, at most one chain of files
 }
 
@@ -23,6 +24,7 @@ type buffers struct {
 type lease struct {
 	buf     []byte
 	counted bool
+	foreign bool // it is not ours to use again
 }
 
 // get returns an empty buffer of at least n bytes.
@@ -38,6 +40,9 @@ func (b *buffers) get(n int) []byte {
 		}
 	}
 	if best < 0 {
+		if found := b.gate.buffer(size); found != nil {
+			return found
+		}
 		return make([]byte, 0, size)
 	}
 	found := b.free[best]
@@ -49,15 +54,28 @@ func (b *buffers) get(n int) []byte {
 
 // put takes a buffer back that nobody looks at any more.
 func (b *buffers) put(buf []byte) {
-	if cap(buf) >= smallest && len(b.free) < 12 {
+	switch {
+	case cap(buf) < smallest:
+	case len(b.free) < 12:
 		b.free = append(b.free, buf[:0])
+	default:
+		b.gate.keep(buf[:0])
 	}
+}
+
+// leave hands what lies ready on to the next job.
+func (b *buffers) leave() {
+	for i, f := range b.free {
+		b.gate.keep(f)
+		b.free[i] = nil
+	}
+	b.free = b.free[:0]
 }
 
 // lease counts buf as held until it is settled or released.
 func (b *buffers) lease(buf []byte) {
 	if cap(buf) > 0 {
-		b.leases = append(b.leases, lease{buf, true})
+		b.leases = append(b.leases, lease{buf: buf, counted: true})
 		b.held += int64(cap(buf))
 	}
 }
@@ -79,7 +97,7 @@ func (b *buffers) find(data []byte) int {
 // settle no longer counts the buffer of data: its file is finished. The format
 // that read it may still look at it.
 func (b *buffers) settle(data []byte) {
-	if i := b.find(data); i >= 0 && b.leases[i].counted {
+	if i := b.find(data); i >= 0 && b.leases[i].counted && !b.leases[i].foreign {
 		b.leases[i].counted = false
 		b.held -= int64(cap(b.leases[i].buf))
 		if cap(b.leases[i].buf) < smallest && i == len(b.leases)-1 {
@@ -102,7 +120,9 @@ func (b *buffers) release(before int) {
 			b.held -= int64(cap(l.buf))
 		}
 		b.leases[i] = lease{}
-		b.put(l.buf)
+		if !l.foreign {
+			b.put(l.buf)
+		}
 	}
 	b.leases, b.own = b.leases[:b.own], before
 }
@@ -116,6 +136,8 @@ func (b *buffers) done(data []byte) {
 	if b.leases[i].counted {
 		b.held -= int64(cap(b.leases[i].buf))
 	}
-	b.put(b.leases[i].buf)
+	if !b.leases[i].foreign {
+		b.put(b.leases[i].buf)
+	}
 	b.leases = append(b.leases[:i], b.leases[i+1:]...)
 }

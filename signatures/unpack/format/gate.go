@@ -2,20 +2,27 @@ package format
 
 import (
 	"context"
+	"math/bits"
+	"sync"
 	"time"
 )
 
 // A Gate lets only a few jobs at a time hold more than a few megabytes, so that
 // memory depends on its width and never on how much mail arrives. It is shared by
 // all jobs of a process. A nil Gate lets everybody through.
-type Gate struct{ slots chan struct{} }
+// Buffers that a job no longer needs are kept in it for the next, until the garbage
+// collector wants them.
+type Gate struct {
+	slots   chan struct{}
+	buffers [40]sync.Pool // of *[]byte, by the logarithm of their size
+}
 
 // NewGate returns a gate for width jobs at a time; 2 if width is 0.
 func NewGate(width int) *Gate {
 	if width <= 0 {
 		width = 2
 	}
-	return &Gate{make(chan struct{}, width)}
+	return &Gate{slots: make(chan struct{}, width)}
 }
 
 // enter waits until the gate has room, the context ends, or the time has come.
@@ -37,3 +44,21 @@ func (g *Gate) enter(ctx context.Context, end time.Time) bool {
 }
 
 func (g *Gate) leave() { <-g.slots }
+
+// buffer is an empty buffer of size bytes, a power of two; nil if there is none.
+func (g *Gate) buffer(size int) []byte {
+	if g == nil {
+		return nil
+	}
+	if b, ok := g.buffers[bits.Len(uint(size))].Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
+
+// keep takes a buffer whose size is a power of two.
+func (g *Gate) keep(b []byte) {
+	if g != nil && cap(b)&(cap(b)-1) == 0 {
+		g.buffers[bits.Len(uint(cap(b)))].Put(&b)
+	}
+}

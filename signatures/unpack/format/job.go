@@ -83,7 +83,7 @@ func NewJob(ctx context.Context, l Limits, formats []Format, passwords []string,
 	l.Time = cmp.Or(l.Time, 2*time.Second)
 	l.Links = cmp.Or(l.Links, 200)
 	l.Marks = cmp.Or(l.Marks, 20)
-	return &Job{ctx: ctx, limits: l, end: time.Now().Add(l.Time), formats: formats, passwords: passwords, visit: visit, seed: maphash.MakeSeed()}
+	return &Job{ctx: ctx, limits: l, end: time.Now().Add(l.Time), formats: formats, passwords: passwords, visit: visit, memory: buffers{gate: l.Gate}, seed: maphash.MakeSeed()}
 }
 
 // AskPasswords sets where further passwords come from. ask is called only when
@@ -223,6 +223,19 @@ func (j *Job) Spend(what string, n, most int64) bool {
 	return j.spent[what] <= most
 }
 
+// Hold asks for a place in the Gate before a decoder takes n bytes for itself: a
+// dictionary, a model.
+func (j *Job) Hold(n int) error { return j.enter(n) }
+
+// Keep counts memory that a format has made itself among what is open, until the
+// Format that called returns.
+func (j *Job) Keep(data []byte) {
+	if cap(data) > 0 && j.held != nil {
+		j.memory.leases = append(j.memory.leases, lease{buf: data, counted: true, foreign: true})
+		j.memory.held += int64(cap(data))
+	}
+}
+
 // enter asks for a place in the Gate when the job is to hold n bytes more.
 func (j *Job) enter(n int) error {
 	if j.inside || j.limits.Gate == nil || j.held == nil || j.memory.held+int64(n) <= heavy {
@@ -346,6 +359,9 @@ func (j *Job) open(x Format, f *File) (err error) {
 	defer func() {
 		j.held = before
 		j.memory.release(own)
+		if before == nil {
+			j.memory.leave()
+		}
 		if j.inside && before == nil {
 			j.inside = false
 			j.limits.Gate.leave()

@@ -280,9 +280,19 @@ func TestAgain(t *testing.T) {
 		if b[0] != 'b' || b[len(b)-1] != 'b' {
 			t.Error("memory is used again too early")
 		}
-		// What belongs to the container is not the format's to give back.
-		j.Done(f.Data)
 		return nil
+	})
+	// What belongs to the container is not the format's to give back.
+	_, _ = job(t, Limits{}, func(j *Job, f *File) error {
+		if f.Depth > 0 {
+			j.Done(f.Data)
+			if d, _, _ := j.Read(pattern('d'), 100<<10); &d[0] == &f.Data[0] || f.Data[0] != 'b' {
+				t.Error("the memory of the open file is used again")
+			}
+			return nil
+		}
+		data, _, _ := j.Read(io.MultiReader(strings.NewReader("box "), pattern('a')), -1)
+		return j.Emit(&File{Data: data})
 	})
 	allocated := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
@@ -339,5 +349,30 @@ func BenchmarkNothing(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestKeep: memory of a format's own counts while it is open, and is never used
+// for something else.
+func TestKeep(t *testing.T) {
+	mine := bytes.Repeat([]byte("m"), 3<<20)
+	j, _ := job(t, Limits{Open: 4 << 20}, func(j *Job, f *File) error {
+		before, _ := j.Room(1 << 20)
+		j.Keep(mine)
+		if after, _ := j.Room(1 << 20); before != 4<<20 || after != 1<<20 {
+			t.Errorf("room was %d, is %d", before, after)
+		}
+		if err := j.Emit(&File{Data: mine}); err != nil {
+			return err
+		}
+		if after, _ := j.Room(1 << 20); after != 1<<20 {
+			t.Errorf("behind Emit room is %d", after)
+		}
+		j.Done(mine)
+		_, _, err := j.Read(io.LimitReader(zeros{}, 2<<20), 2<<20)
+		return err
+	})
+	if j.memory.held != 0 || mine[0] != 'm' {
+		t.Errorf("%d bytes are held", j.memory.held)
 	}
 }

@@ -22,6 +22,6 @@ func QR(text string, side int) []byte {
 		}
 	}
 	var b bytes.Buffer
-	check(png.Encode(&b, p))
+	check((&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, p))
 	return b.Bytes()
 }
