@@ -172,7 +172,7 @@ func (w *work) facts(f *format.File) yara.Facts {
 // mark turns a mark of unpacking into a hit.
 func (w *work) mark(m format.Mark) {
 	symbol := symbolOf[m.Kind]
-	if symbol == "" {
+	if symbol == "" || usual(m) {
 		return
 	}
 	detail := m.Path
@@ -185,6 +185,21 @@ func (w *work) mark(m format.Mark) {
 			w.add(codeLink, links[0].Host, 0)
 		}
 	}
+}
+
+// usual says that a mark is what good documents have: scripts that format the
+// fields of a form, the button that sends it, and the data of an electronic
+// invoice.
+func usual(m format.Mark) bool {
+	switch m.Kind {
+	case format.PDFScript:
+		return m.Detail == "field"
+	case format.PDFAction:
+		return strings.HasPrefix(m.Detail, "SubmitForm")
+	case format.PDFEmbedded:
+		return strings.HasSuffix(strings.ToLower(m.Detail), ".xml")
+	}
+	return false
 }
 
 // maxFaults bounds the faults of one mail.

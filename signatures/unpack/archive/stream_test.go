@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ulikunitz/xz/lzma"
+
 	"spamcatcher/signatures/unpack/format"
 	"spamcatcher/signatures/unpack/unpacktest"
 )
@@ -153,4 +155,24 @@ func decode64(t testing.TB, s string) []byte {
 // bits; gzip reads it too.
 func compressed(t testing.TB) []byte {
 	return decode64(t, "H52QbNK4KQMCBog3ZkCEAUGnDB46DNGEgTgnTJ45INy8oYNG4BkFAQeCiHEw4cKGDyNOBFHxYsaNHd18DEmQRkmFDB1C5LiyJUaNHD2CFEgwx82TOlVStPgTplCaI20czZmS51KXQGPOJApCRo2pKHdKvNo0qMyhImdIRYgzrFKWTF+a3SqShlG2SKuOhYvV6VmoNmzipSq2Z9ysT7niIDnYrVW+ZbWiJRgDhsHGSR/7lCsZagwZjE0SfrsZ8V+uMWgIFu14b2m/dCnbuMs6s+vDsCePzLG2tl7DfefqluEVrG3gkROL9Nq77XGynJUTlIGDtvPf0E3HBjFDxurrhbPnhqo2NHjSuIVDpWHZOHbI0U/XpWE+b3j42nXTwPHdPvrgnXFVgwzW+adZegGKVMMNzRl4G4DSgWBDcZi995p6XNnAoHv3XZggQTcQyOF/yckHIn8jHgihiSDwV99oKpa4XQ7tVdghghHy9mJryMW3XWXepfigjLpVVp2QPebnWQw1NAjjkD4WSdxXNpIYpWcEOsmjeBiKFINaBT6Z5HioqdafmFx+ONKAOz6HH5le2lCjbzeu+KMNiyGZZoQxMHjmlm92SRl/YQLqIZ85qKVnoGrKAAOFdFqpJFegxaClm4eySBwMhWKKo6YzwPCnp3YOx16bFn66nVdznhfjlZTKiWqdREIlww2iLprpqjhwqitu")
+}
+
+// TestLzip: LZMA with an end mark behind the header of lzip, a trailer behind it.
+func TestLzip(t *testing.T) {
+	var b bytes.Buffer
+	w, err := lzma.WriterConfig{DictCap: 1 << 16, EOSMarker: true}.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(text(5000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := append([]byte("LZIP\x01\x10"), b.Bytes()[13:]...)
+	packed = append(packed, make([]byte, 20)...)
+	if o := unpacked(t, format.Limits{}, "a.lz", packed); len(o.files) != 2 || !bytes.Equal(o.files[1].Data, text(5000)) || len(o.marks) > 0 {
+		t.Errorf("%s %v", o.names(), o.marks)
+	}
 }
