@@ -12,7 +12,7 @@ import (
 const (
 	htmlScripts  = 2000 // scripts and event handlers looked at
 	htmlFiles    = 40   // files taken out of the text of one page
-	htmlSmall    = 200  // characters below which an encoded text hides no file
+	htmlSmall    = 88   // characters below which an encoded text hides no file
 	htmlPictures = 20   // inline pictures handed on
 )
 
