@@ -155,6 +155,8 @@ var containers = []container{
 	{"disc.img", octets, func(f File) []byte { return ISO(true, f) }},
 	{"winmail.dat", "application/ms-tnef", func(f File) []byte { return TNEF(File{Name: "readme.txt", Data: []byte("see below")}, f) }},
 	{"long.dat", "application/ms-tnef", TNEFLong},
+	{"first-of-two.dat", "application/ms-tnef", func(f File) []byte { return TNEFContents(f.Name, f.Data, []byte("nothing to see")) }},
+	{"last-of-two.dat", "application/ms-tnef", func(f File) []byte { return TNEFContents(f.Name, []byte("nothing to see"), f.Data) }},
 	{"file.lzh", "application/x-lzh-compressed", LZH},
 	{"file.cpio", "application/x-cpio", func(f File) []byte { return Cpio(File{Name: "readme.txt", Data: []byte("see below")}, f) }},
 	{"file.deb", "application/x-archive", func(f File) []byte { return Ar(File{Name: "debian-binary", Data: []byte("2.0\n")}, f) }},

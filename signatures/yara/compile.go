@@ -3,6 +3,7 @@
 package yara
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -113,10 +114,24 @@ func together(sources []Source) (*yara.Rules, *Problem, error) {
 		}
 	}
 	rules, err := compiler.GetRules()
+	if err == nil {
+		rules, err = fitted(rules)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("compiling rules: %w", err)
 	}
 	return rules, nil, nil
+}
+
+// fitted is the same rules in memory of their size. What a compiler makes of them
+// stands in a dozen megabytes however few they are.
+func fitted(rules *yara.Rules) (*yara.Rules, error) {
+	defer rules.Destroy()
+	var b bytes.Buffer
+	if err := rules.Write(&b); err != nil {
+		return nil, err
+	}
+	return yara.ReadRules(&b)
 }
 
 // try compiles every source by itself.

@@ -142,7 +142,7 @@ func parenthesis(condition []token) ([]token, bool) {
 var (
 	number = regexp.MustCompile(`^uint(8|16|32)(be)?\(0\)==(0[xX][0-9a-fA-F]+|[0-9]+)$`)
 	text   = regexp.MustCompile(`^"[^\\"]+"$`)
-	bytes  = regexp.MustCompile(`^\{([ \t\r\n]*[0-9a-fA-F]{2})+[ \t\r\n]*\}$`)
+	plain  = regexp.MustCompile(`^\{([ \t\r\n]*[0-9a-fA-F]{2})+[ \t\r\n]*\}$`)
 )
 
 // needOfTerm is what a condition without "and" and "or" needs.
@@ -277,7 +277,7 @@ func literal(definition []token) (string, bool) {
 	switch d := definition[0]; {
 	case d.kind == '"' && text.MatchString(d.text):
 		return d.text[1 : len(d.text)-1], true
-	case d.kind == '{' && bytes.MatchString(d.text):
+	case d.kind == '{' && plain.MatchString(d.text):
 		b, err := hex.DecodeString(strings.Join(strings.Fields(d.text[1:len(d.text)-1]), ""))
 		return string(b), err == nil
 	}

@@ -43,6 +43,7 @@ func TestWhatConditionsNeed(t *testing.T) {
 		`pe.number_of_sections != 3`:                                         `"MZ"`,
 		`pe.timestamp < 3 or elf.machine == 3`:                               `"MZ" "\x7fELF"`,
 		`not (pe.is_dll() or $a)`:                                            ``,
+		`not (pe.is_dll() or filesize > 3)`:                                  ``,
 		`not pe.number_of_signatures > 0`:                                    `"MZ"`,
 		`not $a at pe.entry_point`:                                           ``,
 		`$a at pe.entry_point`:                                               `"MZ"`,

@@ -221,7 +221,7 @@ func (s *scanner) scan(data []byte, limit time.Duration) (matches []Match, keep 
 	var without []Match // the rules of the strings left out, which may match for want of them
 	var why error
 	for {
-		s.SetTimeout(time.Until(end))
+		C.set_timeout(s.context, C.uint64_t(max(time.Until(end), 1)))
 		for _, i := range left {
 			C.leave_out(s.context, i)
 		}

@@ -69,6 +69,12 @@ func (tnef) Open(j *format.Job, f *format.File) error {
 		case attAttachTitle:
 			a.begun, a.title = true, textOf(data)
 		case attAttachData:
+			if len(a.data) > 0 { // readers take the first or the last
+				j.Mark(f, format.Ambiguous, "tnef: an attachment has two contents")
+				if err := a.emit(j, false); err != nil {
+					return err
+				}
+			}
 			a.begun, a.data = true, data
 		case attAttachMeta:
 			a.picture = data
@@ -82,6 +88,11 @@ func (tnef) Open(j *format.Job, f *format.File) error {
 				j.Mark(f, format.Damaged, "tnef: "+err.Error())
 			}
 			if id&0xffff == attAttachment {
+				if len(a.object) > 0 {
+					if err := a.emit(j, false); err != nil {
+						return err
+					}
+				}
 				a.begun = true
 				a.take(p)
 			} else if err := bodies(j, f, p); err != nil {

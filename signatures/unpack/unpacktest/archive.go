@@ -266,6 +266,18 @@ func TNEFLong(f File) []byte {
 	return b.Bytes()
 }
 
+// TNEFContents packs one file with several contents, of which readers take the
+// first or the last.
+func TNEFContents(name string, contents ...[]byte) []byte {
+	b := tnefStart()
+	b.attribute(2, 0x00069002, append([]byte{1, 0}, make([]byte, 12)...))
+	b.attribute(2, 0x00018010, []byte(name+"\x00"))
+	for _, c := range contents {
+		b.attribute(2, 0x0006800F, c)
+	}
+	return b.Bytes()
+}
+
 // A tnef is a stream of attributes.
 type tnef struct{ buffer }
 
