@@ -3,6 +3,7 @@ package format
 import (
 	"context"
 	"math/bits"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -15,6 +16,10 @@ import (
 type Gate struct {
 	slots   chan struct{}
 	buffers [40]sync.Pool // of *[]byte, by the logarithm of their size
+
+	freeing sync.Mutex
+	freed   time.Time     // when memory was given back last
+	took    time.Duration // and how long that took
 }
 
 // NewGate returns a gate for width jobs at a time; 2 if width is 0.
@@ -43,7 +48,19 @@ func (g *Gate) enter(ctx context.Context, end time.Time) bool {
 	return false
 }
 
-func (g *Gate) leave() { <-g.slots }
+// leave lets the next job in. What the last one held is garbage in large pieces,
+// which the collector would leave until as much again is held: it is given back
+// first, for a tenth of the time at most.
+func (g *Gate) leave() {
+	g.freeing.Lock()
+	if began := time.Now(); began.Sub(g.freed) >= 10*g.took {
+		debug.FreeOSMemory()
+		g.freed = time.Now()
+		g.took = g.freed.Sub(began)
+	}
+	g.freeing.Unlock()
+	<-g.slots
+}
 
 // buffer is an empty buffer of size bytes, a power of two; nil if there is none.
 func (g *Gate) buffer(size int) []byte {
