@@ -18,8 +18,7 @@ type Gate struct {
 	buffers [40]sync.Pool // of *[]byte, by the logarithm of their size
 
 	freeing sync.Mutex
-	freed   time.Time     // when memory was given back last
-	took    time.Duration // and how long that took
+	took    time.Duration // to give memory back
 }
 
 // NewGate returns a gate for width jobs at a time; 2 if width is 0.
@@ -50,13 +49,14 @@ func (g *Gate) enter(ctx context.Context, end time.Time) bool {
 
 // leave lets the next job in. What the last one held is garbage in large pieces,
 // which the collector would leave until as much again is held: it is given back
-// first, for a tenth of the time at most.
-func (g *Gate) leave() {
+// first, if that takes less time than the job did.
+func (g *Gate) leave(entered time.Time) {
 	g.freeing.Lock()
-	if began := time.Now(); began.Sub(g.freed) >= 10*g.took {
+	if began := time.Now(); began.Sub(entered) >= g.took {
 		debug.FreeOSMemory()
-		g.freed = time.Now()
-		g.took = g.freed.Sub(began)
+		g.took = time.Since(began)
+	} else {
+		g.took -= g.took / 8 // that one was slow need not mean that the next is
 	}
 	g.freeing.Unlock()
 	<-g.slots

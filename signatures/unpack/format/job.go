@@ -46,7 +46,8 @@ type Job struct {
 	whole   int64 // bytes of the largest file that came first: the message
 	held    *File // the file that is open
 	memory  buffers
-	inside  bool // it has a place in the Gate
+	inside  bool      // it has a place in the Gate
+	entered time.Time // since then
 	stopped bool
 
 	marks  []Mark
@@ -244,7 +245,7 @@ func (j *Job) enter(n int) error {
 	if !j.limits.Gate.enter(j.ctx, j.end) {
 		return j.stop(j.held, LimitTime)
 	}
-	j.inside = true
+	j.inside, j.entered = true, time.Now()
 	return nil
 }
 
@@ -364,7 +365,7 @@ func (j *Job) open(x Format, f *File) (err error) {
 		}
 		if j.inside && before == nil {
 			j.inside = false
-			j.limits.Gate.leave()
+			j.limits.Gate.leave(j.entered)
 		}
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
