@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"spamcatcher/signatures/builtin"
 	"spamcatcher/signatures/clamav"
@@ -17,12 +18,11 @@ import (
 
 // A Set is all signatures that are looked for, compiled once. It is immutable.
 type Set struct {
-	rules   *yara.Rules // nil without cgo
-	hashes  []*clamav.Set
-	report  Report
-	digest  string
-	why     error // that YARA is not available
-	origins []string
+	rules  *yara.Rules // nil without cgo
+	hashes []*clamav.Set
+	report Report
+	digest string
+	why    error // that YARA is not available
 }
 
 // A Report says what became of the files of signatures.
@@ -38,15 +38,22 @@ type Report struct {
 // used is named in the report, and the others are; a directory that cannot be
 // read is an error.
 func Load(builtIn bool, directories []string) (*Set, error) {
-	s := &Set{report: Report{Skipped: map[string]int{}}, why: yara.Available(), origins: slices.Clone(directories)}
+	s := &Set{report: Report{Skipped: map[string]int{}}, why: yara.Available()}
 	var sources []yara.Source
 	if builtIn {
 		sources = builtin.Sources()
 	}
-	for _, dir := range directories {
-		if _, err := os.ReadDir(dir); err != nil {
+	roots := make([]string, len(directories))
+	for i, dir := range directories {
+		// A directory may be a link that is turned to another when signatures change.
+		dir, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			_, err = os.ReadDir(dir)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading signatures: %w", err)
 		}
+		roots[i] = dir
 		own, problems := yara.Read(dir)
 		s.report.Problems = append(s.report.Problems, problems...)
 		sources = append(sources, own...)
@@ -72,12 +79,24 @@ func Load(builtIn bool, directories []string) (*Set, error) {
 		s.rules, s.report.Rules = rules, rules.Len()
 		s.report.Problems = append(s.report.Problems, problems...)
 	}
-	digest, err := digestOf(sources, directories)
+	digest, err := digestOf(sources, roots)
 	if err != nil {
 		return nil, fmt.Errorf("reading signatures: %w", err)
 	}
 	s.digest = digest
 	return s, nil
+}
+
+// Files whose text is not among the sources, and those that become sources.
+var (
+	hashFiles = []string{".hdb", ".hdu", ".hsb", ".hsu", ".fp", ".sfp", ".ign", ".ign2"}
+	ruleFiles = []string{".yar", ".yara", ".ndb", ".ndu", ".ldb", ".ldu"}
+)
+
+// Reads says whether Load reads a file in a directory, by its name.
+func Reads(name string) bool {
+	ext := strings.ToLower(filepath.Ext(name))
+	return slices.Contains(hashFiles, ext) || slices.Contains(ruleFiles, ext)
 }
 
 // digestOf names what a set consists of.
@@ -88,12 +107,15 @@ func digestOf(sources []yara.Source, directories []string) (string, error) {
 	}
 	for _, dir := range directories {
 		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() || !slices.Contains([]string{".hdb", ".hdu", ".hsb", ".hsu", ".fp", ".sfp", ".ign", ".ign2"}, filepath.Ext(path)) {
-				return err
+			if err != nil || d.IsDir() || !slices.Contains(hashFiles, filepath.Ext(path)) {
+				return nil // what cannot be read is named in the report
+			}
+			if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+				return nil
 			}
 			f, err := os.Open(path)
 			if err != nil {
-				return nil // named in the report
+				return nil
 			}
 			defer f.Close()
 			fmt.Fprintf(h, "%q\n", filepath.Base(path))
@@ -116,8 +138,8 @@ func (s *Set) Report() Report { return s.report }
 // Unavailable says why YARA rules are not looked for, nil if they are.
 func (s *Set) Unavailable() error { return s.why }
 
-// Close frees what a set that was only tried holds outside Go's memory; of other
-// sets the collector does that, when no mail uses them any more.
+// Close frees what the set holds outside Go's memory. A mail that is still under
+// way with it has the rest of its scans fail.
 func (s *Set) Close() {
 	if s.rules != nil {
 		s.rules.Close()

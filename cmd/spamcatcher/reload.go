@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -64,8 +65,12 @@ func (s *service) reload(g *global, flags overrides) {
 			old := s.now.Swap(next)
 			s.judge.Swap(next.plan)
 			s.network.follow(s.ctx, next)
-			s.log.Info("reloaded", "plan", next.plan.ID(), "to", strings.Join(s.destinations(), " "), "domains", len(next.domains.All()))
+			known := next.known.Report()
+			s.log.Info("reloaded", "plan", next.plan.ID(), "to", strings.Join(s.destinations(), " "), "domains", len(next.domains.All()), "signatures", known.Rules+known.Hashes)
 			s.follow(old, next)
+			if old.known != next.known {
+				s.retire(old.known, old.config.CheckTimeout)
+			}
 			return
 		}
 	}
@@ -107,6 +112,9 @@ func (f *inForce) replaceable(next *inForce) error {
 		return fmt.Errorf("%s: outgoing_smtp: there is no server any more, mail would go into the Maildir (restart if that is meant)", c.File)
 	case len(old.ours()) > 0 && len(c.ours()) == 0:
 		return fmt.Errorf("%s: relay_domains: there is none any more, nor a domain with destinations: mail for every domain would be relayed (restart if that is meant)", c.File)
+	}
+	if err := f.known.lost(next.known); err != nil {
+		return err
 	}
 	for _, file := range next.unread {
 		if slices.Contains(old.listFiles(), file) && !slices.Contains(f.unread, file) {
@@ -167,7 +175,7 @@ func (f *inForce) stamps() map[string]stamp {
 	files = append(files, filepath.Join(f.config.bayesDir(), "model")) // what train and learn make
 	files = append(files, update.CurrentFile(f.config.updateDir()))    // which rules of the channel are in force
 	slices.Sort(files)
-	stamps := stampsBelow(f.config.signatureDirectories())
+	stamps := maps.Clone(f.known.now(f.config))
 	for _, name := range files {
 		if info, err := os.Stat(name); err == nil {
 			stamps[name] = stamp{info.Size(), info.ModTime()}

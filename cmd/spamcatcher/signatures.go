@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"spamcatcher/signatures"
 	"spamcatcher/signatures/unpack/format"
@@ -21,6 +23,12 @@ type knownSignatures struct {
 	builtIn     bool
 	directories []string
 	stamps      map[string]stamp
+
+	looking sync.Mutex
+	seen    map[string]stamp // when looked at last, at, which took so long
+	looked  []string
+	at      time.Time
+	took    time.Duration
 }
 
 // builtInSignatures are those inside the program.
@@ -99,12 +107,16 @@ func (c *Config) unpackLimits() format.Limits {
 	return format.Limits{Depth: c.UnpackDepth, Members: c.UnpackMembers, Bytes: c.UnpackBytes, MemberBytes: c.UnpackMemberBytes, Ratio: int64(c.UnpackRatio), Time: c.UnpackTime}
 }
 
-// stampsBelow are the states of all files in directories.
+// stampsBelow are the states of the files of signatures in directories.
 func stampsBelow(directories []string) map[string]stamp {
 	stamps := map[string]stamp{}
 	for _, dir := range directories {
-		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+		root, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			continue
+		}
+		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !signatures.Reads(path) {
 				return nil
 			}
 			if info, err := os.Stat(path); err == nil {
@@ -114,4 +126,41 @@ func stampsBelow(directories []string) map[string]stamp {
 		})
 	}
 	return stamps
+}
+
+// now is the state of the files that k would be compiled from. To look at many
+// files takes long, so that a recent look stands for fifty times as long as it took.
+func (k *knownSignatures) now(c *Config) map[string]stamp {
+	directories := c.signatureDirectories()
+	k.looking.Lock()
+	defer k.looking.Unlock()
+	if k.seen == nil || !slices.Equal(k.looked, directories) || time.Since(k.at) > 50*k.took {
+		k.at = time.Now()
+		k.seen, k.looked = stampsBelow(directories), directories
+		k.took = time.Since(k.at)
+	}
+	return k.seen
+}
+
+// lost says why next must not take the place of k while mail flows, if so: files
+// that are being replaced look for a moment like signatures that are no longer
+// wanted.
+func (k *knownSignatures) lost(next *knownSignatures) error {
+	if k.builtIn != next.builtIn || !slices.Equal(k.directories, next.directories) {
+		return nil
+	}
+	if n, m := len(k.stamps), len(next.stamps); 2*m < n {
+		return fmt.Errorf("signatures: %d of %d files are left in %s (restart if that is meant)", m, n, strings.Join(k.directories, ", "))
+	}
+	before, after := k.Report(), next.Report()
+	if n, m := before.Rules+before.Hashes, after.Rules+after.Hashes; 2*m < n {
+		return fmt.Errorf("signatures: %d of %d are left in %s (restart if that is meant)", m, n, strings.Join(k.directories, ", "))
+	}
+	return nil
+}
+
+// retire frees signatures that are no longer in force, when no mail can be under
+// way with them.
+func (s *service) retire(k *knownSignatures, patience time.Duration) {
+	time.AfterFunc(2*patience, k.Close)
 }

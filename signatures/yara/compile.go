@@ -55,6 +55,7 @@ func Compile(sources []Source) (*Rules, []Problem, error) {
 			return nil, nil, fmt.Errorf("compiling all rules together: %s", wrong)
 		}
 	}
+	giveBack() // what compilers took
 	return newRules(groups, sources), problems, nil
 }
 

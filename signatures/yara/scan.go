@@ -3,6 +3,7 @@
 package yara
 
 // #include <stdint.h>
+// #include <malloc.h>
 // #include <string.h>
 // #include <yara.h>
 //
@@ -31,6 +32,12 @@ package yara
 // static void leave_out_all(void* scanner) {
 //   YR_SCAN_CONTEXT* c = (YR_SCAN_CONTEXT*) scanner;
 //   memset(c->strings_temp_disabled, 0xff, sizeof(YR_BITMASK) * YR_BITMASK_SIZE(c->rules->num_strings));
+// }
+// // give_back returns memory that was freed to the system, where the C library can.
+// static void give_back(void) {
+// #ifdef __GLIBC__
+//   malloc_trim(0);
+// #endif
 // }
 import "C"
 
@@ -116,8 +123,11 @@ func (r *Rules) Close() {
 			g.idle = nil
 			g.rules.Destroy()
 		}
+		giveBack()
 	})
 }
+
+func giveBack() { C.give_back() }
 
 // Scan returns the rules that match data, at most 100. It waits for a free
 // processor as long as ctx allows, and then takes the limit, or until the deadline
