@@ -224,12 +224,11 @@ func TestMXFeed(t *testing.T) {
 	if n := has(back, "[spamcatcher] Your inheritance"); n != 1 {
 		t.Errorf("the suspect arrived tagged %d times", n)
 	}
+	// Nothing is left but what three is to look at.
+	waitFor(t, "an empty queue", func() bool { return len(listed(t, state, queue.Filter{Active: true})) == 0 })
 	clock.pass(time.Minute)
 	owner.say("ETRN two.example")
 	owner.expect("251 2.0.0")
-
-	// Nothing is left but what three is to look at.
-	waitFor(t, "an empty queue", func() bool { return len(listed(t, state, queue.Filter{Active: true})) == 0 })
 	for _, s := range []*relaytest.Server{one, moved, three, back, outside} {
 		for _, o := range s.Offences() {
 			t.Errorf("a server behind saw %s", o)

@@ -37,7 +37,25 @@ func (*mail) Reads(f *format.File) bool {
 	// The text of a message may quote a header; it is only a message of its own if
 	// MIME says so.
 	body := f.Parent == nil && f.Declared == "text/plain"
-	return f.Type == "" && (looksLikeMail(f.Data, body) || encoded(f.Data) && !body)
+	if f.Type != "" {
+		// Some fields begin like files of other formats.
+		return trusted(f) && looksLikeMail(f.Data, false)
+	}
+	return trusted(f) || looksLikeMail(f.Data, body) || !body && (encoded(f.Data) || encodedWithin(f.Data))
+}
+
+// trusted says that programs open f as a message because of its name or its media
+// type, whatever it begins with.
+func trusted(f *format.File) bool {
+	switch f.Extension() {
+	case "eml", "emlx", "mht", "mhtml", "nws":
+		return true
+	}
+	switch f.Declared {
+	case "message/rfc822", "message/global", "message/news", "multipart/related", "application/x-mimearchive":
+		return true
+	}
+	return false
 }
 
 // encoded says that b begins with a file in the encodings of old mail, which
@@ -50,21 +68,60 @@ func encoded(b []byte) bool {
 	return found && len(rest) > 4 && rest[0] >= '0' && rest[0] <= '7' && rest[1] >= '0' && rest[1] <= '7' && rest[2] >= '0' && rest[2] <= '7'
 }
 
+// encodedWithin says that such a file follows some text.
+func encodedWithin(b []byte) bool {
+	b = b[:min(len(b), headerBytes)]
+	for _, mark := range [...]string{"\nbegin ", "\n=ybegin "} {
+		for rest := b; ; {
+			i := bytes.Index(rest, []byte(mark))
+			if i < 0 {
+				break
+			}
+			if rest = rest[i+1:]; encoded(rest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (x *mail) Open(j *format.Job, f *format.File) error {
-	b := f.Data
-	switch {
-	case bytes.HasPrefix(b, []byte("From ")):
+	b := beginning(f.Data)
+	// Apple Mail writes the length in front, on a line of its own.
+	if line, rest, _ := bytes.Cut(b[:min(len(b), 20)], []byte("\n")); f.Extension() == "emlx" && len(rest) > 0 && len(bytes.Trim(line, "0123456789 \r")) == 0 {
+		b = b[len(line)+1:]
+	}
+	if bytes.HasPrefix(b, []byte("From ")) {
 		return mailbox(j, b)
-	case encoded(b):
-		b = append([]byte("\n"), b...)
 	}
 	if err := j.Hold(len(b)); err != nil {
 		return err
 	}
+	if head := b[:min(len(b), headerBytes)]; bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 {
+		b = bytes.ReplaceAll(b, []byte("\r"), []byte("\n"))
+		j.Keep(b)
+	}
+	if encoded(b) || f.Type == "" && !looksLikeMail(b, false) && encodedWithin(b) {
+		b = append([]byte("\n"), b...)
+	}
 	m := message.Parse(b, inner)
 	x.open = append(x.open, &letter{message: m})
 	defer func() { x.open = x.open[:len(x.open)-1] }()
-	return parts(j, m, true)
+	return parts(j, m, f)
+}
+
+// beginning is b from the first line on that is not empty, without a byte order
+// mark: readers pass over both.
+func beginning(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	if rest := bytes.TrimLeft(b, " \t\r\n"); len(rest) < len(b) {
+		at := len(b) - len(rest)
+		for at > 0 && (b[at-1] == ' ' || b[at-1] == '\t') {
+			at--
+		}
+		return b[at:]
+	}
+	return b
 }
 
 // mailbox emits the messages of an mbox file. RFC 4155: each begins with a line
@@ -108,22 +165,39 @@ func (x *mail) passwords() (all []string) {
 	return append(all[:min(len(all), 2*maxPasswords)], "infected")
 }
 
+// headerBytes is how much of a file is searched for what makes it a message, in
+// bytes.
+const headerBytes = 64 << 10
+
 // looksLikeMail says that b begins with a header block: two fields that mail has,
-// or one of MIME; mime says that it takes one of MIME and another.
+// or one of MIME; mime says that it takes one of MIME and another. Fields of other
+// names may stand in front of them, and lines of any length.
 func looksLikeMail(b []byte, mime bool) bool {
+	b = beginning(b)
+	b = b[:min(len(b), headerBytes)]
 	fields, ofMIME := 0, 0
-	for range 12 {
-		line, _, found := bytes.Cut(b[:min(len(b), 1000)], []byte("\n"))
-		if !found || len(bytes.TrimSpace(line)) == 0 {
-			break
+	for first := true; len(b) > 0; first = false {
+		name := b[:min(len(b), 80)]
+		if folded := b[0] == ' ' || b[0] == '\t'; folded || first && bytes.HasPrefix(b, []byte("From ")) {
+			name = nil
+		} else {
+			var found bool
+			if name, _, found = bytes.Cut(name, []byte(":")); !found || len(name) == 0 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c >= 0x7f }) {
+				break
+			}
 		}
-		b = b[len(line)+1:]
-		if line[0] == ' ' || line[0] == '\t' || fields == 0 && bytes.HasPrefix(line, []byte("From ")) {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			if end = bytes.IndexByte(b, '\r'); end < 0 {
+				break
+			}
+		}
+		// A bare CR ends a line where no LF does.
+		if cr := bytes.IndexByte(b[:end], '\r'); cr >= 0 && cr < end-1 {
+			end = cr
+		}
+		if b = b[end+1:]; name == nil {
 			continue
-		}
-		name, _, found := bytes.Cut(line[:min(len(line), 80)], []byte(":"))
-		if !found || len(name) == 0 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c >= 0x7f }) {
-			break
 		}
 		switch strings.ToLower(string(name)) {
 		case "from", "to", "subject", "date", "message-id", "received", "return-path", "delivered-to", "reply-to", "sender", "cc":

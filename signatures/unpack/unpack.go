@@ -3,6 +3,7 @@
 package unpack
 
 import (
+	"bytes"
 	"context"
 
 	"spamcatcher/engine/message"
@@ -34,15 +35,16 @@ func Walk(ctx context.Context, m *message.Message, l format.Limits, visit func(*
 	j.AskPasswords(letters.passwords)
 	// What stopped the job is among its marks.
 	if err := j.Visit(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: m.Raw()}); err == nil {
-		_ = parts(j, m, false)
+		_ = parts(j, m, nil)
 	}
 	return Found{Marks: j.Marks(), Links: j.Links(), Faults: j.Faults(), Files: j.Files(), Bytes: j.Bytes()}
 }
 
 // parts emits the leaves of a message, in every reading: first all are visited,
-// then each is opened. The leaves of a message that was itself unpacked count
-// against the limits.
-func parts(j *format.Job, m *message.Message, count bool) error {
+// then each is opened. The leaves of a message that was itself unpacked from a
+// file, of, count against the limits; one that is all of that file is nothing new.
+func parts(j *format.Job, m *message.Message, of *format.File) error {
+	count := of != nil
 	// What the parser left unread is a limit like ours.
 	if m.Defect(message.LimitDepth) > 0 {
 		j.Mark(nil, format.LimitDepth, "parts of a message")
@@ -60,6 +62,9 @@ func parts(j *format.Job, m *message.Message, count bool) error {
 				f.Cut = true
 			} else if f.Data = p.Decoded(); count && len(f.Data) != len(p.Raw()) {
 				j.Keep(f.Data)
+			}
+			if count && whole(f.Data, of.Data) {
+				continue
 			}
 		} else if hidden(p) {
 			f.Name, f.Declared, f.Type, f.Data = "header", "", "text/rfc822-headers", header(p.Children[0])
@@ -80,6 +85,14 @@ func parts(j *format.Job, m *message.Message, count bool) error {
 		}
 	}
 	return nil
+}
+
+// whole says that the text of a message is all of the file that was read as one.
+func whole(text, file []byte) bool {
+	if len(text) > len(file) || len(text) == 0 {
+		return false
+	}
+	return bytes.Equal(text, file) || bytes.Equal(bytes.TrimSpace(text), bytes.TrimSpace(beginning(file))) && format.Detect(text) == ""
 }
 
 // hidden says that p is a message whose header the bytes of the mail do not show.

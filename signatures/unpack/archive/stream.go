@@ -42,7 +42,7 @@ func streams() []format.Format {
 		&stream{name: "zstd", window: true, reads: func(kind string, b []byte) bool {
 			return kind == "application/zstd" || skippable(b)
 		}, open: func(b []byte, room int64) (io.Reader, string, error) {
-			d, err := newZstd(bytes.NewReader(b))
+			d, err := newZstd(zstdFrames(b))
 			if err != nil {
 				return nil, "", err
 			}
@@ -126,10 +126,12 @@ func unsuffixed(name string) string {
 }
 
 // A gzipReader reads all members of a gzip file as one, and ends where something
-// else follows, as gzip(1) does: Go's own reader takes padding for damage.
+// else follows, as gzip(1) does: Go's own reader takes padding for damage. A wrong
+// checksum is told at the end: there are readers that go on.
 type gzipReader struct {
-	in *bytes.Reader
-	z  *gzip.Reader
+	in    *bytes.Reader
+	z     *gzip.Reader
+	wrong error
 }
 
 func openGzip(b []byte) (io.Reader, string, error) {
@@ -139,12 +141,15 @@ func openGzip(b []byte) (io.Reader, string, error) {
 		return nil, "", err
 	}
 	z.Multistream(false)
-	return &gzipReader{in, z}, z.Name, nil
+	return &gzipReader{in: in, z: z}, z.Name, nil
 }
 
 func (g *gzipReader) Read(p []byte) (int, error) {
 	for {
 		n, err := g.z.Read(p)
+		if errors.Is(err, gzip.ErrChecksum) {
+			g.wrong, err = err, io.EOF
+		}
 		if n > 0 && err == io.EOF {
 			return n, nil
 		}
@@ -154,7 +159,7 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 		for {
 			c, err := g.in.ReadByte()
 			if err != nil {
-				return 0, io.EOF
+				return 0, g.end()
 			}
 			if c != 0 {
 				break
@@ -162,20 +167,31 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 		}
 		_ = g.in.UnreadByte()
 		if g.z.Reset(g.in) != nil {
-			return 0, io.EOF
+			return 0, g.end()
 		}
 		g.z.Multistream(false)
 	}
 }
 
-// skippable says that b begins with a frame that zstd readers skip: the content
-// follows it. RFC 8878 section 3.1.2.
-func skippable(b []byte) bool {
-	if len(b) < 12 || b[0]&0xf0 != 0x50 || b[1] != 0x2a || b[2] != 0x4d || b[3] != 0x18 {
-		return false
+func (g *gzipReader) end() error {
+	if g.wrong != nil {
+		return g.wrong
 	}
-	next := int64(binary.LittleEndian.Uint32(b[4:])) + 8
-	return next+4 <= int64(len(b)) && b[next+1] == 0xb5 && b[next+2] == 0x2f && b[next+3] == 0xfd
+	return io.EOF
+}
+
+// skippable says that b begins with frames that zstd readers skip, and that the
+// content follows them. RFC 8878 section 3.1.2.
+func skippable(b []byte) bool {
+	skipped := false
+	for range 1000 {
+		n := zstdSkip(b)
+		if n == 0 {
+			return skipped && len(b) >= 4 && binary.LittleEndian.Uint32(b) == zstdMagic
+		}
+		b, skipped = b[n:], true
+	}
+	return true
 }
 
 // looksLikeLZMA recognises the format that has no magic number: usual properties,
@@ -201,15 +217,55 @@ func openLZMA(b []byte, room int64) (io.Reader, string, error) {
 	return r, "", err
 }
 
-// openLzip reads the first member of an lzip file: LZMA with fixed properties
-// (lc 3, lp 0, pb 2) and an end mark.
+// openLzip reads an lzip file: members of LZMA with fixed properties (lc 3, lp 0,
+// pb 2) and an end mark, a trailer behind each.
 func openLzip(b []byte, room int64) (io.Reader, string, error) {
+	l := &lzipReader{in: bytes.NewReader(b), b: b, room: room}
+	if !l.next() {
+		return nil, "", errors.New("lzip: broken")
+	}
+	return l, "", nil
+}
+
+// lzipTrailer is the size in bytes of checksum, size of the content, and size of
+// the member.
+const lzipTrailer = 20
+
+// A lzipReader reads the members of a file as one.
+type lzipReader struct {
+	in     *bytes.Reader
+	b      []byte
+	room   int64
+	member io.Reader
+}
+
+// next begins the next member, and says whether there is one.
+func (l *lzipReader) next() bool {
+	b := l.b[len(l.b)-l.in.Len():]
+	if len(b) < 26 || string(b[:4]) != "LZIP" || b[4] > 1 {
+		return false
+	}
 	bits := b[5] & 31
 	if bits < 12 || bits > 29 {
-		return nil, "", errors.New("lzip: broken")
+		return false
 	}
 	size := uint32(1) << bits
 	size -= size / 16 * uint32(b[5]>>5)
-	r, err := newLZMA(0x5d, size, -1, room, bytes.NewReader(b[6:]))
-	return r, "", err
+	_, _ = l.in.Seek(6, io.SeekCurrent)
+	var err error
+	l.member, err = newLZMA(0x5d, size, -1, l.room, l.in)
+	return err == nil
+}
+
+// Read implements io.Reader.
+func (l *lzipReader) Read(p []byte) (int, error) {
+	n, err := l.member.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	_, _ = l.in.Seek(lzipTrailer, io.SeekCurrent)
+	if l.in.Len() <= 0 || !l.next() {
+		return n, io.EOF
+	}
+	return n, nil // the caller looks at the clock
 }

@@ -16,12 +16,35 @@ type tarFormat struct{}
 
 func (tarFormat) Name() string { return "tar" }
 
-// tarBlock is the size in bytes of what tar files are made of.
-const tarBlock = 512
+// tarBlock is the size in bytes of what tar files are made of, tarRecord that of
+// what is written at once.
+const (
+	tarBlock  = 512
+	tarRecord = 20 * tarBlock
+)
 
 func (tarFormat) Reads(f *format.File) bool {
-	return f.Kind != format.Mail && (f.Type == "application/x-tar" || f.Type == "" && tarHeader(f.Data))
+	if f.Kind == format.Mail || len(f.Data) < tarBlock {
+		return false
+	}
+	// The name of the first member stands at the beginning, and may be the magic
+	// number of anything.
+	return f.Type == "application/x-tar" || tarHeader(f.Data) || f.Type == "" && f.Data[0] == 0 && tarHeader(f.Data[tarZeros(f.Data):])
 }
+
+// tarSkipped is how many bytes of zeros are skipped in front of an archive.
+const tarSkipped = 64 << 10
+
+// tarZeros is how many bytes of whole blocks of zeros b begins with, at most
+// tarSkipped.
+func tarZeros(b []byte) (n int) {
+	for n+tarBlock <= len(b) && n < tarSkipped && b[n] == 0 && bytes.Equal(b[n:n+tarBlock], tarZero[:]) {
+		n += tarBlock
+	}
+	return n
+}
+
+var tarZero [tarBlock]byte
 
 // tarHeader says whether b begins with a header: its checksum is right, counted
 // with bytes as unsigned or as signed numbers.
@@ -54,30 +77,46 @@ func tarHeader(b []byte) bool {
 }
 
 func (tarFormat) Open(j *format.Job, f *format.File) error {
-	b := f.Data
+	b := f.Data[tarZeros(f.Data):]
 	var damage error
 	for len(b) >= tarBlock {
 		used, err := tarMembers(j, b)
-		if err == nil || errors.Is(err, format.ErrStop) {
-			return errors.Join(err, damage)
+		if errors.Is(err, format.ErrStop) {
+			return err
 		}
+		if err != nil {
+			used += tarBlock
+		}
+		ended, filled := err == nil, 0
+		// Up to the end of a record there may be anything.
+		before := len(f.Data) - len(b)
+		record := (before+used+tarRecord-1)/tarRecord*tarRecord - before
 		if damage == nil {
 			damage = err
 		}
-		for used += tarBlock; used+tarBlock <= len(b) && !tarHeader(b[used:]); used += tarBlock {
+		for ; used+tarBlock <= len(b) && !tarHeader(b[used:]); used += tarBlock {
 			if used%(64<<10) == 0 {
 				if err := j.Check(); err != nil {
 					return err
 				}
 			}
+			if ended && filled == 0 && used >= record && !bytes.Equal(b[used:used+tarBlock], tarZero[:]) {
+				filled = used
+			}
 		}
 		b = b[min(used, len(b)):]
+		if ended && len(b) >= tarBlock {
+			// Programs that ignore zeros find these.
+			j.Mark(f, format.Ambiguous, "members behind the end")
+		} else if ended && filled > 0 && damage == nil {
+			damage = errors.New("data behind the end")
+		}
 	}
 	return damage
 }
 
-// tarMembers emits the members up to the end, or to a header that is broken: then
-// it says where that is, as a multiple of a block.
+// tarMembers emits the members up to the end, or to a header that is broken, and
+// says where that is, as a multiple of a block.
 func tarMembers(j *format.Job, b []byte) (used int, err error) {
 	in := bytes.NewReader(b)
 	at := func() int { return len(b) - in.Len() }
@@ -88,7 +127,7 @@ func tarMembers(j *format.Job, b []byte) (used int, err error) {
 		before := at()
 		h, err := r.Next()
 		if err == io.EOF {
-			return len(b), nil
+			return min(len(b), (at()+tarBlock-1)/tarBlock*tarBlock), nil
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return max(before, at()-tarBlock) / tarBlock * tarBlock, err

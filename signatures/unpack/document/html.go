@@ -10,10 +10,11 @@ import (
 
 // Bounds of one page.
 const (
-	htmlScripts  = 2000 // scripts and event handlers looked at
-	htmlFiles    = 40   // files taken out of the text of one page
-	htmlSmall    = 88   // characters below which an encoded text hides no file
-	htmlPictures = 20   // inline pictures handed on
+	htmlScripts  = 2000     // scripts and event handlers looked at
+	htmlFiles    = 40       // files taken out of the text of one page
+	htmlSmall    = 88       // characters below which an encoded text hides no file
+	htmlPictures = 20       // inline pictures handed on
+	htmlHead     = 64 << 10 // bytes in which a page that nothing calls one has its first script
 )
 
 // htmlFormat reads pages and SVG pictures for what their scripts and data: URLs
@@ -31,20 +32,32 @@ func (htmlFormat) Reads(f *format.File) bool {
 	switch f.Type {
 	case "text/html", "image/svg+xml":
 		return true
-	case "", "text/xml":
-		switch f.Declared {
-		case "text/html", "application/xhtml+xml", "image/svg+xml":
-			return true
-		}
-		switch f.Extension() {
-		case "html", "htm", "shtml", "xhtml", "svg", "hta":
-			return true
-		}
-		// A page needs no beginning that says so.
-		head := f.Data[:min(len(f.Data), 2048)]
-		return bytes.Contains(head, []byte("<script")) || bytes.Contains(head, []byte("<SCRIPT"))
 	}
-	return false
+	// What calls itself a page is shown as one, whatever its first bytes say:
+	// readers of pages pass over what comes before the first tag.
+	switch f.Declared {
+	case "text/html", "application/xhtml+xml", "image/svg+xml":
+		return true
+	}
+	switch f.Extension() {
+	case "html", "htm", "shtml", "shtm", "xhtml", "xht", "svg", "hta":
+		return true
+	}
+	return (f.Type == "" || f.Type == "text/xml") && hasScript(f.Data[:min(len(f.Data), htmlHead)])
+}
+
+// hasScript says whether a script begins in b: a page needs no beginning that
+// says so.
+func hasScript(b []byte) bool {
+	for {
+		i := bytes.IndexByte(b, '<')
+		if i < 0 || len(b)-i < len("<script") {
+			return false
+		}
+		if b = b[i+1:]; equalFold(b, "script") {
+			return true
+		}
+	}
 }
 
 func (htmlFormat) Open(j *format.Job, f *format.File) error {
@@ -77,6 +90,10 @@ type page struct {
 	saves    bool   // a script or a link saves one
 	name     string // of the file that is saved
 	found    []hidden
+	outside  []outside // of scripts
+	pieces   [][]byte  // short literals, in order
+	dense    dense     // what was not decoded
+	marked   bool
 }
 
 // A hidden is a file found in the text of a page.
@@ -89,6 +106,7 @@ type hidden struct {
 
 func (h *page) read() error {
 	var scripts [][]byte
+	kept := 0 // what lies before is noted as a script, or as what is outside
 	for at, checked := 0, 0; at < len(h.b); {
 		if at-checked > 64<<10 {
 			checked = at
@@ -105,7 +123,19 @@ func (h *page) read() error {
 		if tag == nil {
 			continue
 		}
+		// Readers disagree where quotes begin: a script counts within them, too.
+		if k := indexFold(tag, "<script"); k > 0 {
+			tag, end = tag[:k], at+k
+		}
 		at = end
+		if tagIs(tag, "style") {
+			h.aside(kept, at, false)
+			if k := indexFold(h.b[at:], "</style"); k >= 0 {
+				h.aside(at, at+k, true)
+				at += k
+			}
+			kept = at
+		}
 		if h.scripts >= htmlScripts {
 			h.j.Mark(h.f, format.LimitMembers, "scripts of a page")
 			break
@@ -114,11 +144,13 @@ func (h *page) read() error {
 		if !tagIs(tag, "script") {
 			continue
 		}
+		h.aside(kept, end, false)
 		body := h.b[end:]
 		if k := indexFold(body, "</script"); k >= 0 {
 			body = body[:k]
 		}
 		at = end + len(body)
+		kept = at
 		if tag[len(tag)-1] == '/' || len(bytes.TrimSpace(body)) == 0 {
 			continue
 		}
@@ -132,8 +164,22 @@ func (h *page) read() error {
 		h.scripts++
 		scripts = append(scripts, body)
 	}
+	h.aside(kept, len(h.b), false)
+	// What is made of a text is known once all scripts were looked at.
+	for i, s := range scripts {
+		scripts[i] = unescapeScript(s, false)
+		h.doing(scripts[i])
+		if err := h.j.Check(); err != nil {
+			return err
+		}
+	}
 	for _, s := range scripts {
 		if err := h.script(s); err != nil {
+			return err
+		}
+	}
+	if h.builds {
+		if err := h.together(); err != nil {
 			return err
 		}
 	}
@@ -313,6 +359,7 @@ func (h *page) dataURLs(b []byte) error {
 		kind := format.Detect(data)
 		if strings.HasPrefix(kind, "image/") && kind != "image/svg+xml" {
 			if h.pictures++; h.pictures > htmlPictures {
+				h.j.Mark(h.f, format.LimitPictures, "pictures in a page")
 				continue
 			}
 			media, _, _ := strings.Cut(declared, ";")
@@ -348,10 +395,14 @@ func (h *page) emit() error {
 			return err
 		}
 	}
+	if !h.marked && h.builds && h.saves && h.dense.much() {
+		h.mark("undecoded")
+	}
 	return nil
 }
 
 func (h *page) mark(kind string) {
+	h.marked = true
 	h.j.Mark(h.f, format.HTMLSmuggling, strings.TrimSpace(h.name+" "+kind))
 }
 

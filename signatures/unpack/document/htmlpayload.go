@@ -17,19 +17,27 @@ func (h *page) take(data []byte) ([]byte, error) {
 	return data, h.j.Check()
 }
 
-// payload tries the ways in which a page hides a file in a text.
+// payload tries the ways in which a page hides a file in a text of a script.
 func (h *page) payload(text []byte) error {
+	data := undisguised(text)
+	if data == nil {
+		h.dense.add(text)
+		return nil
+	}
+	return h.keep(data)
+}
+
+// undisguised is what one of the ways of hiding a file in a text gives; nil for none.
+func undisguised(text []byte) []byte {
 	if bytes.Contains(text, []byte(`\x`)) || bytes.Contains(text, []byte(`\u`)) || !isText(text) {
 		if text = unescapeScript(text, true); format.Detect(text) != "" {
-			return h.keep(text)
+			return text
 		}
 	}
-	for _, decode := range []func([]byte) []byte{unhex, unbase64Text, backwards, unpercentText, unlist} {
-		data := decode(text)
-		if len(data) < htmlSmall/4 {
-			continue
+	for _, decode := range []func([]byte) []byte{unhex, unbase64Text, backwards, unpercentText, unlist, unshift} {
+		if data := decode(text); len(data) >= htmlSmall/4 {
+			return data
 		}
-		return h.keep(data)
 	}
 	return nil
 }
@@ -376,6 +384,10 @@ func (h *page) numbers(b []byte) error {
 		data, rest := codes(b[start:])
 		at = max(at+1, len(b)-rest)
 		if len(data) < htmlSmall/2 {
+			continue
+		}
+		// The numbers of a chart are no file.
+		if _, k := unmask(data); k == "" && format.Detect(data) == "" && !isText(data) && !random(data) {
 			continue
 		}
 		if err := h.keep(data); err != nil {

@@ -11,17 +11,12 @@ const (
 	scriptGap    = 48      // bytes between two pieces of one text
 )
 
-// script looks for what one script does, and for the texts that it may decode.
-func (h *page) script(b []byte) error {
-	if err := h.j.Check(); err != nil {
+// script looks for the texts that one script may decode.
+func (h *page) script(plain []byte) error {
+	if err := h.j.Check(); err != nil || len(plain) < htmlSmall {
 		return err
 	}
-	plain := unescapeScript(b, false)
-	h.doing(plain)
-	if len(plain) < htmlSmall {
-		return nil
-	}
-	runs := literals(plain)
+	runs := h.literals(plain)
 	for _, run := range runs {
 		if h.files >= htmlFiles {
 			break
@@ -185,7 +180,7 @@ func unescapeScript(b []byte, all bool) []byte {
 
 // literals are the long texts in a script: string literals, those joined that
 // stand next to each other in a concatenation, an array or a row of assignments.
-func literals(b []byte) [][]byte {
+func (h *page) literals(b []byte) [][]byte {
 	var runs [][]byte
 	var run []byte
 	shared := false // run is a slice of b still
@@ -221,7 +216,9 @@ func literals(b []byte) [][]byte {
 			continue
 		}
 		text := b[start:end]
-		pieces++
+		if pieces++; len(text) >= pieceLeast && len(text) <= pieceMost && len(h.pieces) < scriptPieces && h.builds {
+			h.pieces = append(h.pieces, text)
+		}
 		if i-last > scriptGap || !linked(b[max(0, last):i]) {
 			close()
 		}

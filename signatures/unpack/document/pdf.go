@@ -148,7 +148,9 @@ func (p *pdf) scan() error {
 		l := pdfLexer{b: p.b, at: at, left: pdfValues}
 		v, _ := l.value(0)
 		if work += l.at - at; work > most {
-			return errors.New("objects lie inside each other")
+			// What was found counts.
+			p.j.Mark(p.f, format.LimitBytes, "objects of a PDF lie inside each other")
+			break
 		}
 		o := pdfObject{num: num, at: int32(at), gen: int32(gen)}
 		if v.kind == pdfDict {
@@ -177,9 +179,7 @@ func (p *pdf) scan() error {
 		}
 		p.places[num] = int32(len(p.objects))
 		p.objects = append(p.objects, o)
-		if !l.open {
-			at = l.at
-		}
+		// The next may begin within this one: a table can name a place in a string.
 	}
 	for at := 0; ; {
 		i := bytes.Index(p.b[at:], pdfTrailer)
@@ -226,35 +226,57 @@ func (p *pdf) unlock() {
 	}
 }
 
-// pdfHeader reads "12 0 " at the end of b.
+// pdfHeader reads "12 0 " at the end of b. Between the numbers and behind them may
+// be any white space, and comments (ISO 32000-1 section 7.2.3).
 func pdfHeader(b []byte) (num int64, gen int, ok bool) {
-	number := func(most int) (n int64, ok bool) {
-		end := len(b)
-		for len(b) > 0 && end-len(b) < most && b[len(b)-1] >= '0' && b[len(b)-1] <= '9' {
+	for _, comment := range [2]bool{false, true} {
+		rest, g, _, ok := pdfNumberBefore(b, comment)
+		if !ok {
+			continue
+		}
+		for _, comment := range [2]bool{false, true} {
+			if _, num, apart, ok := pdfNumberBefore(rest, comment); ok && apart {
+				return num, int(g & 0xffff), true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// pdfNumberBefore reads the number at the end of b, past white space and, if so
+// asked, at least one comment. apart says that there was something to pass.
+func pdfNumberBefore(b []byte, comment bool) (rest []byte, n int64, apart, ok bool) {
+	for {
+		end, line := len(b), false
+		for len(b) > 0 && pdfSpace(b[len(b)-1]) {
+			line = line || b[len(b)-1] == '\n' || b[len(b)-1] == '\r'
 			b = b[:len(b)-1]
 		}
-		if len(b) == end {
-			return 0, false
+		apart = apart || len(b) < end
+		if end = len(b); !comment || end == 0 {
+			break
 		}
-		for _, c := range b[len(b):end] {
-			n = n*10 + int64(c-'0')
+		start := bytes.LastIndexAny(b, "\r\n") + 1
+		k := bytes.IndexByte(b[start:], '%')
+		if k < 0 && n < 0 {
+			break // behind the last number no comment is left
 		}
-		return n, true
-	}
-	space := func() bool {
-		end := len(b)
-		for len(b) > 0 && end-len(b) < 64 && pdfSpace(b[len(b)-1]) {
-			b = b[:len(b)-1]
+		if k < 0 || !line {
+			return nil, 0, false, false
 		}
-		return len(b) < end
+		b, n = b[:start+k], -1
 	}
-	space()
-	g, ok := number(5)
-	if !ok || !space() {
-		return 0, 0, false
+	end := len(b)
+	for len(b) > 0 && b[len(b)-1] >= '0' && b[len(b)-1] <= '9' {
+		b = b[:len(b)-1]
 	}
-	num, ok = number(10)
-	return num, int(g), ok
+	for _, c := range b[max(len(b), end-18):end] {
+		if n < 0 {
+			n = 0
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return b, n, apart, len(b) < end
 }
 
 // pdfStreamStart is where the bytes of a stream begin if the keyword stands at at;

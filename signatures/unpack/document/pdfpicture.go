@@ -20,11 +20,12 @@ const (
 func (p *pdf) picture(o pdfObject, dict *pdfValue) error {
 	width := p.either(dict, "Width", "W").number(0)
 	height := p.either(dict, "Height", "H").number(0)
-	if width < pdfSideLeast || height < pdfSideLeast || width > pdfSideMost || height > pdfSideMost || width*height > pdfPixels || p.pictures >= pdfPictures {
-		return nil
-	}
-	if width > 4*height || height > 4*width {
+	if width < pdfSideLeast || height < pdfSideLeast || width > 4*height || height > 4*width {
 		return nil // a code is a square; what surrounds it is no ribbon
+	}
+	if width > pdfSideMost || height > pdfSideMost || width*height > pdfPixels || p.pictures >= pdfPictures {
+		p.j.Mark(p.f, format.LimitPictures, "pictures of a PDF")
+		return nil
 	}
 	p.pictures++
 	raw := p.raw(o, dict)

@@ -34,6 +34,7 @@ func (p *pdf) stream(o pdfObject) error {
 		return nil // a colour profile, a function, a shading
 	}
 	if o.to-o.from > pdfPage || p.emitted >= pdfContent {
+		p.j.Mark(p.f, format.LimitBytes, "streams of a PDF")
 		return nil
 	}
 	data, image, err := p.unpacked(o, &dict)

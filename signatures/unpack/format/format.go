@@ -85,6 +85,8 @@ const (
 	LimitRatio   = "limit_ratio"   // a file expands beyond all proportion
 	LimitBytes   = "limit_bytes"   // more bytes than allowed, of one file or of all
 	LimitTime    = "limit_time"    // more time than allowed
+	// LimitPictures is for pictures that were not searched for codes.
+	LimitPictures = "limit_pictures"
 
 	// Archives.
 	Encrypted  = "encrypted"  // a member that no password at hand opens

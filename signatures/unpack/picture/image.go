@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"fmt"
 	stdimage "image"
 	"image/color"
 	"image/gif"
@@ -63,13 +64,15 @@ func (image) Open(j *format.Job, f *format.File) error {
 		return nil // a picture that nobody sees shows no code
 	}
 	pixels := int64(c.Width) * int64(c.Height)
-	if c.Width < sideLeast || c.Height < sideLeast || c.Width > sideMost || c.Height > sideMost || pixels*bytesOf(c.ColorModel) > memoryMost {
+	if c.Width < sideLeast || c.Height < sideLeast || c.Width > 12*c.Height || c.Height > 12*c.Width {
 		return nil
 	}
-	if c.Width > 12*c.Height || c.Height > 12*c.Width {
+	if c.Width > sideMost || c.Height > sideMost || pixels*bytesOf(c.ColorModel) > memoryMost {
+		j.Mark(f, format.LimitPictures, fmt.Sprintf("%d x %d", c.Width, c.Height))
 		return nil
 	}
 	if !j.Spend("pictures", 1, pictureMost) || !j.Spend("pixels", pixels, pixelsMost) || !j.Spend("time of pictures", 0, int64(timeMost)) {
+		j.Mark(f, format.LimitPictures, "")
 		return nil
 	}
 	start := time.Now()
