@@ -74,7 +74,6 @@ var door = map[string][]string{
 	"github.com/bodgit/sevenzip":            {"signatures/unpack/archive"},
 	"github.com/nwaples/rardecode":          {"signatures/unpack/archive"},
 	"github.com/ulikunitz/xz":               {"signatures/unpack/archive", "signatures/unpack/unpacktest"},
-	"github.com/kdomanski/iso9660":          {"signatures/unpack/archive"},
 	"github.com/richardlehane/mscfb":        {"signatures/unpack/document"},
 	"github.com/makiuchi-d/gozxing":         {"signatures/unpack/picture", "signatures/unpack/unpacktest"},
 	"aead.dev/minisign":                     {"rules/update"},

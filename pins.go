@@ -6,7 +6,6 @@ import (
 	_ "aead.dev/minisign"
 	_ "github.com/bodgit/sevenzip"
 	_ "github.com/hillu/go-yara/v4"
-	_ "github.com/kdomanski/iso9660"
 	_ "github.com/klauspost/compress/zip"
 	_ "github.com/klauspost/compress/zstd"
 	_ "github.com/makiuchi-d/gozxing"

@@ -23,8 +23,13 @@ type Config struct {
 	// Client asks. nil means one of our own, which verifies TLS.
 	Client *http.Client
 	// Try compiles what is in a directory and judges mail by it; an error refuses
-	// the bundle for good, unless it is that of ctx or ErrAgain. Required.
+	// the bundle: for good, or, where it is ErrAgain, for hours. Required.
 	Try func(ctx context.Context, dir string) error
+	// Circumstances names all but the bundle that Try's answer depends on: when it
+	// changes, what was refused is tried again. nil is always the same.
+	Circumstances func() string
+	// Retry tries also what was refused before.
+	Retry bool
 	// Adopt is told after a version came into force. nil tells nobody.
 	Adopt func(version int64)
 	Log   *slog.Logger     // nil logs nothing
@@ -37,9 +42,17 @@ type Config struct {
 	MinRate     int64         // bytes a second that must arrive in every 20 seconds; 0 means 1024
 }
 
-// ErrAgain is what Try wraps when nothing is wrong with the bundle itself, so
-// that it is tried again.
+// ErrAgain is what Try wraps when the fault is not, or not surely, one of the
+// bundle alone, so that it is tried again: after an hour, then after twice as long
+// each time, up to a day.
 var ErrAgain = errors.New("cannot be tried now")
+
+// What receivers take if they do not say otherwise.
+const (
+	maxBundle   = 64 << 20  // bytes
+	maxUnpacked = 256 << 20 // bytes
+	maxFiles    = 4096      // and directories
+)
 
 // Silence is the time without a good answer after which a channel is reported as
 // silent.
@@ -57,6 +70,11 @@ type Channel struct {
 	window time.Duration
 	warned time.Time // of silence
 	told   int64     // the version whose refusal was logged
+
+	// What Run knows of its last question: the file that says so may be one that
+	// cannot be written.
+	asked  time.Time
+	failed int
 }
 
 // New makes a channel. It touches nothing.
@@ -71,9 +89,9 @@ func New(c Config) (*Channel, error) {
 		return nil, errors.New("update: no directory, or nothing to try a bundle with")
 	}
 	c.Interval = cmp.Or(c.Interval, time.Hour)
-	c.MaxBundle = cmp.Or(c.MaxBundle, 64<<20)
-	c.MaxUnpacked = cmp.Or(c.MaxUnpacked, 256<<20)
-	c.MaxFiles = cmp.Or(c.MaxFiles, 4096)
+	c.MaxBundle = cmp.Or(c.MaxBundle, maxBundle)
+	c.MaxUnpacked = cmp.Or(c.MaxUnpacked, maxUnpacked)
+	c.MaxFiles = cmp.Or(c.MaxFiles, maxFiles)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -97,12 +115,29 @@ const (
 type Refused struct {
 	Version int64
 	Reason  string
-	Final   bool // it is never looked at again
+	Final   bool // it is not looked at again
+	// Again is when a bundle whose fault is not its own is tried again, at the
+	// earliest. Zero: it was not tried, because of its manifest, or Final is set.
+	Again    time.Time
+	Standing bool // it was refused at an earlier question
+
+	cause error
 }
 
 func (r *Refused) Error() string {
-	return fmt.Sprintf("version %d is refused: %s", r.Version, r.Reason)
+	text := fmt.Sprintf("version %d is refused: %s", r.Version, r.Reason)
+	if !r.Again.IsZero() {
+		text += fmt.Sprintf(" (it is tried again after %s)", r.Again.Format(time.RFC3339))
+	}
+	return text
 }
+
+// Unwrap is what Try said.
+func (r *Refused) Unwrap() error { return r.cause }
+
+// settled says whether the manifest has been dealt with: the refusal is noted, and
+// the next question may be answered by 304.
+func (r *Refused) settled() bool { return r.Final || !r.Again.IsZero() }
 
 // Run asks at the interval until ctx ends. The first question comes within
 // seconds, unless the last one, perhaps of an earlier process, is not that old.
@@ -121,6 +156,14 @@ func (c *Channel) Run(ctx context.Context) error {
 		}
 		m, outcome, err := c.Check(ctx)
 		var refused *Refused
+		if c.asked = c.Now(); err == nil || errors.As(err, &refused) && refused.settled() {
+			c.failed = 0
+		} else if !errors.Is(err, ErrLocked) {
+			c.failed++
+		}
+		if outcome == Adopted {
+			c.Log.Info("newer rules are adopted", "version", m.Version, "about", m.About)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -129,15 +172,13 @@ func (c *Channel) Run(ctx context.Context) error {
 			if err := sleep(ctx, time.Minute); err != nil {
 				return err
 			}
-		case errors.As(err, &refused) && refused.Final && refused.Version == c.told:
+		case refused != nil && refused.Standing && refused.Version == c.told:
 			c.Log.Debug("the channel still has what was refused", "version", refused.Version)
-		case errors.As(err, &refused):
+		case refused != nil:
 			c.told = refused.Version
 			c.Log.Error("newer rules are refused, the old ones stay", "version", refused.Version, "error", err)
 		case err != nil:
 			c.Log.Warn("looking for newer rules failed, the old ones stay", "error", err)
-		case outcome == Adopted:
-			c.Log.Info("newer rules are adopted", "version", m.Version, "about", m.About)
 		}
 		c.warnOfSilence()
 	}
@@ -155,12 +196,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 // wait is the time until the next question.
 func (c *Channel) wait(s state) time.Duration {
 	interval := c.Interval
-	for range min(s.Failures-1, 10) {
+	for range min(max(s.Failures, c.failed)-1, 10) {
 		interval *= 2
 	}
 	interval = max(c.Interval, min(interval, 24*time.Hour))
-	passed := c.Now().Sub(s.Checked)
-	if s.Checked.IsZero() || passed < 0 || passed >= interval {
+	checked := s.Checked
+	if checked.Before(c.asked) {
+		checked = c.asked
+	}
+	passed := c.Now().Sub(checked)
+	if checked.IsZero() || passed < 0 || passed >= interval {
 		return rand.N(min(5*time.Second, c.Interval))
 	}
 	return max(0, interval-passed+time.Duration((rand.Float64()*0.2-0.1)*float64(interval)))

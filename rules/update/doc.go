@@ -19,8 +19,10 @@
 //     nor at less than a set rate. Its SHA-256 is verified before it is unpacked.
 //  5. It is unpacked next to those in force: plain files with plain names only,
 //     bounded in number and bytes; all of it is put on stable storage.
-//  6. Config.Try compiles it and judges mail by it. What it says is final: a
-//     bundle that it refuses is not downloaded again.
+//  6. Config.Try compiles it and judges mail by it. What it says against the bundle
+//     alone is final: such a bundle is not downloaded again, until the program or
+//     the configuration changes. What may be a fault of this place is said again
+//     after hours.
 //  7. The bundle is renamed to its place, and then the file current.json is
 //     replaced. That is the one moment at which it comes into force: whenever the
 //     power goes, either the old bundle is in force as a whole, or the new one.

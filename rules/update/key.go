@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"aead.dev/minisign"
+	"golang.org/x/sys/unix"
 )
 
 // maxKeys bounds the keys that a channel may be signed with: the one in use and
@@ -47,6 +48,9 @@ func ParseKeys(list ...string) (Keys, error) {
 	return keys, nil
 }
 
+// errForeign: the key of a signature is none of ours.
+var errForeign = errors.New("the manifest is signed with a key that is none of those configured")
+
 // verify says why the signature is not one of text by one of the keys.
 func (k Keys) verify(text, signature []byte) error {
 	if len(k) == 0 {
@@ -58,7 +62,7 @@ func (k Keys) verify(text, signature []byte) error {
 	}
 	mine := func(key minisign.PublicKey) bool { return key.ID() == s.KeyID }
 	if !slices.ContainsFunc(k, mine) {
-		return fmt.Errorf("the manifest is signed with the key %016X, which is none of those configured", s.KeyID)
+		return fmt.Errorf("%w (%016X)", errForeign, s.KeyID)
 	}
 	// Two keys may have the same id, which anyone can choose: all count.
 	for _, key := range k {
@@ -113,10 +117,24 @@ func readSecret(text []byte, password func() (string, error)) (key minisign.Priv
 
 // readBounded reads a file of at most max bytes.
 func readBounded(name string, max int64) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := openRegular(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	return readAll(f, max)
+}
+
+// openRegular opens a plain file. What is none, such as a pipe that nobody writes
+// into, is an error, and waited for by nobody.
+func openRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("%s is no plain file", name)
+	}
+	return f, nil
 }

@@ -53,13 +53,16 @@ func Publish(p Publication) (Manifest, error) {
 	if err != nil {
 		return fail(err)
 	}
+	if len(bundle) > maxBundle {
+		return fail(fmt.Errorf("the bundle has %d bytes, and receivers take %d", len(bundle), maxBundle))
+	}
 	// What is tried is what receivers will unpack.
 	temp, err := os.MkdirTemp("", "spamcatcher-publish-")
 	if err != nil {
 		return fail(err)
 	}
 	defer os.RemoveAll(temp)
-	if err := unpack(bytes.NewReader(bundle), temp, bounds{4096, 256 << 20}); err != nil {
+	if err := unpack(bytes.NewReader(bundle), temp, bounds{maxFiles, maxUnpacked}); err != nil {
 		return fail(err)
 	}
 	if p.Try != nil {
@@ -87,7 +90,7 @@ func Publish(p Publication) (Manifest, error) {
 		name string
 		data []byte
 	}{{m.File, bundle}, {signatureFile, signature}, {manifestFile, text}} {
-		if err := replace(filepath.Join(p.To, file.name), file.data, 0o644); err != nil {
+		if err := replace(filepath.Join(p.To, file.name), file.data, 0o644, nobody); err != nil {
 			return fail(err)
 		}
 	}

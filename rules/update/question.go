@@ -26,6 +26,12 @@ func (c *Channel) ask(ctx context.Context, adopting bool) (m Manifest, outcome O
 	q.current, problems = readCurrent(c.Dir, c.Keys)
 	q.state, _ = readState(c.Dir) // a damaged one is as good as none: the floor is in current, too
 	q.floor = max(q.current.Floor, q.state.Floor)
+	if c.Circumstances != nil {
+		if now := c.Circumstances(); now != q.state.Circumstances {
+			q.state.Refused, q.state.ETag, q.state.Modified, q.state.Offered = nil, "", "", 0
+			q.state.Circumstances = now
+		}
+	}
 	if b, _ := Open(c.Dir, c.Keys); q.current.Version != 0 && (b == nil || b.Version != q.current.Version) {
 		q.damaged = true
 	}
@@ -87,6 +93,9 @@ func (q *question) answer(ctx context.Context) (Manifest, Outcome, error) {
 	if err := q.try(ctx, m, temp); err != nil {
 		return m, "", err
 	}
+	if err := giveTree(temp, ownerOf(q.Dir)); err != nil {
+		return m, "", fmt.Errorf("storing newer rules: %w", err)
+	}
 	next, err := adopt(q.Dir, temp, m.Version, q.current, q.Now())
 	if err != nil {
 		return m, "", fmt.Errorf("adopting the rules of version %d: %w", m.Version, err)
@@ -126,20 +135,40 @@ func (q *question) try(ctx context.Context, m Manifest, temp string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrAgain):
-		return fmt.Errorf("trying the rules of version %d: %w", m.Version, err)
+		again := time.Hour
+		for range min(q.state.Refused[m.Version].Tries, 5) {
+			again *= 2
+		}
+		return &Refused{Version: m.Version, Reason: err.Error(), Again: q.Now().Add(min(again, 24*time.Hour)), cause: err}
 	}
-	return &Refused{Version: m.Version, Reason: err.Error(), Final: true}
+	return &Refused{Version: m.Version, Reason: err.Error(), Final: true, cause: err}
+}
+
+// refusal is what stands against a version that was refused at an earlier
+// question; nil where it may be tried.
+func (q *question) refusal(version int64) error {
+	r, ok := q.state.Refused[version]
+	if !ok || q.Retry || !r.Final && !q.Now().Before(r.Again) {
+		return nil
+	}
+	return &Refused{Version: version, Reason: r.Reason, Final: r.Final, Again: r.Again, Standing: true}
 }
 
 // manifest gets the manifest and finds out whether there is something newer.
 func (q *question) manifest(ctx context.Context) (text, signature []byte, m Manifest, outcome Outcome, err error) {
 	var known validators
-	if q.state.URL == q.url.String() && !q.damaged {
+	offered := q.state.Offered
+	_, wasRefused := q.state.Refused[offered]
+	standing := q.refusal(offered)
+	if q.state.URL == q.url.String() && !q.damaged && offered != 0 && (!wasRefused || standing != nil) {
 		known = validators{q.state.ETag, q.state.Modified}
 	}
 	var body bytes.Buffer
 	q.said, err = q.get(ctx, manifestFile, maxManifest, known, &body)
 	if errors.Is(err, errUnchanged) {
+		if standing != nil {
+			return nil, nil, Manifest{}, "", standing
+		}
 		return nil, nil, Manifest{}, Unchanged, nil
 	}
 	if err != nil {
@@ -166,15 +195,15 @@ func (q *question) weigh(m Manifest) (Outcome, error) {
 		return "", &Refused{Version: m.Version, Reason: fmt.Sprintf(format, args...)}
 	}
 	now := q.Now()
-	refused, before := q.state.Refused[m.Version]
+	standing := q.refusal(m.Version)
 	switch {
 	case !now.Before(m.Expires):
 		return refuse("its manifest expired at %s", m.Expires.Format(time.RFC3339))
 	case m.Created.After(now.Add(ahead)):
 		return refuse("its manifest is from the future: %s", m.Created.Format(time.RFC3339))
 	case m.Version == q.current.Version && q.damaged:
-	case before:
-		return "", &Refused{Version: m.Version, Reason: refused.Reason, Final: true}
+	case standing != nil:
+		return "", standing
 	case m.Version == q.floor:
 		return Unchanged, nil
 	case m.Version < q.floor:
@@ -221,7 +250,7 @@ func (q *question) fetch(ctx context.Context, m Manifest, temp string) error {
 	if local(err) { // a full disk, not the bundle
 		return err
 	}
-	return &Refused{Version: m.Version, Reason: err.Error(), Final: true}
+	return &Refused{Version: m.Version, Reason: err.Error(), Final: true, cause: err}
 }
 
 // local says whether an error is one of this machine's files.
@@ -236,13 +265,14 @@ func (q *question) seal(m Manifest, text, signature []byte, temp string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(temp, digestsFile), digests{m.SHA256, sums}); err != nil {
+	manifest := sha256.Sum256(text)
+	if err := writeJSON(filepath.Join(temp, digestsFile), digests{m.SHA256, hex.EncodeToString(manifest[:]), sums}); err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(temp, signatureFile), signature, 0o600); err != nil {
+	if err := replace(filepath.Join(temp, signatureFile), signature, 0o600, nobody); err != nil {
 		return err
 	}
-	return replace(filepath.Join(temp, manifestFile), text, 0o600)
+	return replace(filepath.Join(temp, manifestFile), text, 0o600, nobody)
 }
 
 // note writes down what came of the question.
@@ -254,16 +284,14 @@ func (q *question) note(m Manifest, outcome Outcome, err error) error {
 	}
 	s.Checked, s.Floor, s.Error = now, q.floor, ""
 	var refused *Refused
-	final := errors.As(err, &refused) && refused.Final
-	if final {
-		if _, known := s.Refused[refused.Version]; !known {
-			s.refuse(refused.Version, refused.Reason, now)
-		}
+	settled := errors.As(err, &refused) && refused.settled()
+	if settled && !refused.Standing {
+		s.refuse(refused.Version, Refusal{refused.Reason, now, refused.Final, refused.Again, s.Refused[refused.Version].Tries + 1})
 	}
 	if outcome == Adopted {
 		s.Floor = max(s.Floor, m.Version)
 		for version := range s.Refused {
-			if version < m.Version {
+			if version <= m.Version {
 				delete(s.Refused, version)
 			}
 		}
@@ -271,12 +299,12 @@ func (q *question) note(m Manifest, outcome Outcome, err error) error {
 	if err != nil {
 		s.Error = err.Error()
 	}
-	if err == nil || final {
+	if err == nil || settled {
 		// The manifest has been dealt with: the next question may be answered 304.
 		// Which it was, and which bundle is in force, is not said by that answer.
 		s.Failures, s.Heard = 0, now
 		if m.Version != 0 {
-			s.URL, s.ETag, s.Modified = q.url.String(), q.said.etag, q.said.modified
+			s.URL, s.ETag, s.Modified, s.Offered = q.url.String(), q.said.etag, q.said.modified, m.Version
 		}
 	} else {
 		s.Failures++

@@ -48,10 +48,13 @@ type current struct {
 	Since    time.Time `json:"since"`
 }
 
-// A Refusal is why a version will not be looked at again.
+// A Refusal is why a version is not in force.
 type Refusal struct {
 	Reason string    `json:"reason"`
 	Time   time.Time `json:"time"`
+	Final  bool      `json:"final"`           // it is not looked at again
+	Again  time.Time `json:"again,omitzero"`  // when it is, at the earliest, if not Final
+	Tries  int       `json:"tries,omitempty"` // how often it was refused
 }
 
 // maxRefused bounds the refusals that are remembered; the highest stay.
@@ -66,15 +69,18 @@ type state struct {
 	URL      string            `json:"url,omitempty"` // that ETag and Modified are of
 	ETag     string            `json:"etag,omitempty"`
 	Modified string            `json:"modified,omitempty"`
-	Floor    int64             `json:"floor"` // a copy of current's
+	Offered  int64             `json:"offered,omitempty"` // the version of that manifest
+	Floor    int64             `json:"floor"`             // a copy of current's
 	Refused  map[int64]Refusal `json:"refused,omitempty"`
+	// Circumstances are those that Refused was said under.
+	Circumstances string `json:"circumstances,omitempty"`
 }
 
-func (s *state) refuse(version int64, reason string, now time.Time) {
+func (s *state) refuse(version int64, r Refusal) {
 	if s.Refused == nil {
 		s.Refused = map[int64]Refusal{}
 	}
-	s.Refused[version] = Refusal{reason, now}
+	s.Refused[version] = r
 	for len(s.Refused) > maxRefused {
 		delete(s.Refused, slices.Min(slices.Collect(maps.Keys(s.Refused))))
 	}
@@ -85,6 +91,9 @@ type Bundle struct {
 	Manifest
 	Dir   string    // of its files: rules, signatures, model.bin
 	Since time.Time // when it came into force
+	// OldKey says that the key it is signed with is none of those configured any
+	// more. It was when the bundle was adopted, and the files are as they were.
+	OldKey bool
 }
 
 // CurrentFile is the file in dir that changes whenever another bundle, or none,
@@ -101,9 +110,10 @@ func Open(dir string, keys Keys) (*Bundle, []error) {
 		if version == 0 {
 			break
 		}
-		m, err := verifyStored(dir, version, keys)
+		b, err := verifyStored(dir, version, keys)
 		if err == nil {
-			return &Bundle{m, filepath.Join(versionDir(dir, version), filesDir), c.Since}, problems
+			b.Since = c.Since
+			return b, problems
 		}
 		problems = append(problems, fmt.Errorf("the rules of version %d cannot be used: %w", version, err))
 	}
@@ -191,57 +201,68 @@ func readJSON(name string, into any) error {
 // digests are the SHA-256 of every file of a bundle, by path below files, as it
 // was unpacked.
 type digests struct {
-	Bundle string            `json:"bundle"` // SHA-256 of the bundle they are of
-	Files  map[string]string `json:"files"`
+	Bundle   string            `json:"bundle"`   // SHA-256 of the bundle they are of
+	Manifest string            `json:"manifest"` // and of its manifest
+	Files    map[string]string `json:"files"`
 }
 
 // verifyStored finds out whether a bundle that was adopted is still what it was:
-// its manifest signed, and every file as it was unpacked, none more or less.
-func verifyStored(dir string, version int64, keys Keys) (Manifest, error) {
+// its manifest signed, and every file as it was unpacked, none more or less. A
+// signature by a key that is not configured any more was verified when it was; the
+// digest of the manifest stands for it.
+func verifyStored(dir string, version int64, keys Keys) (*Bundle, error) {
 	dir = versionDir(dir, version)
 	text, err := readBounded(filepath.Join(dir, manifestFile), maxManifest)
 	if err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
 	signature, err := readBounded(filepath.Join(dir, signatureFile), maxSignature)
 	if err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
-	if err := keys.verify(text, signature); err != nil {
-		return Manifest{}, err
+	err = keys.verify(text, signature)
+	oldKey := errors.Is(err, errForeign)
+	if err != nil && !oldKey {
+		return nil, err
 	}
 	m, err := parseManifest(text)
 	if err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
 	if m.Version != version {
-		return Manifest{}, fmt.Errorf("its manifest is that of version %d", m.Version)
+		return nil, fmt.Errorf("its manifest is that of version %d", m.Version)
 	}
 	var d digests
 	if err := readJSON(filepath.Join(dir, digestsFile), &d); err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
-	if d.Bundle != m.SHA256 {
-		return Manifest{}, fmt.Errorf("%s is of another bundle", digestsFile)
+	sum := sha256.Sum256(text)
+	if d.Bundle != m.SHA256 || oldKey && d.Manifest != hex.EncodeToString(sum[:]) {
+		return nil, fmt.Errorf("%s is of another bundle", digestsFile)
 	}
 	found, err := digestTree(filepath.Join(dir, filesDir))
 	if err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if found[name] != d.Files[name] {
-			return Manifest{}, fmt.Errorf("%s is not what it was", name)
+			return nil, fmt.Errorf("%s is not what it was", name)
 		}
 	}
 	if len(found) != len(d.Files) {
-		return Manifest{}, fmt.Errorf("it has %d files, not %d", len(found), len(d.Files))
+		return nil, fmt.Errorf("it has %d files, not %d", len(found), len(d.Files))
 	}
-	return m, nil
+	return &Bundle{Manifest: m, Dir: filepath.Join(dir, filesDir), OldKey: oldKey}, nil
 }
+
+// maxStored bounds what is read of a bundle that was adopted, in bytes: more is
+// not what was unpacked.
+const maxStored = 1 << 30
 
 // digestTree is the SHA-256 of every file below dir, by its path with slashes.
 func digestTree(dir string) (map[string]string, error) {
 	sums := map[string]string{}
+	left := int64(maxStored)
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -249,14 +270,18 @@ func digestTree(dir string) (map[string]string, error) {
 		if !e.Type().IsRegular() {
 			return fmt.Errorf("%s is no plain file", path)
 		}
-		f, err := os.Open(path)
+		f, err := openRegular(path)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		h := sha256.New()
-		if _, err := io.Copy(h, f); err != nil {
+		n, err := io.Copy(h, io.LimitReader(f, left+1))
+		if err != nil {
 			return err
+		}
+		if left -= n; left < 0 {
+			return fmt.Errorf("%s: more than %d bytes of files", path, int64(maxStored))
 		}
 		name, err := filepath.Rel(dir, path)
 		sums[filepath.ToSlash(name)] = hex.EncodeToString(h.Sum(nil))
@@ -267,11 +292,19 @@ func digestTree(dir string) (map[string]string, error) {
 
 // lock makes dir if need be and keeps other processes from changing it.
 func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Join(dir, versionsDir), 0o700); err != nil {
+	who := ownerOf(filepath.Dir(filepath.Clean(dir)))
+	if err := makeDir(dir, who); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err := makeDir(filepath.Join(dir, versionsDir), who); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	if err := who.give(f); err != nil {
+		f.Close()
 		return nil, err
 	}
 	for {
@@ -341,10 +374,11 @@ func writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replace(name, append(text, '\n'), 0o600)
+	return replace(name, append(text, '\n'), 0o600, ownerOf(filepath.Dir(name)))
 }
 
-func replace(name string, data []byte, mode os.FileMode) error {
+// replace puts data in the place of a file, which is given to who.
+func replace(name string, data []byte, mode os.FileMode, who owner) error {
 	f, err := os.CreateTemp(filepath.Dir(name), tempPrefix+filepath.Base(name)+"-*")
 	if err != nil {
 		return err
@@ -353,6 +387,9 @@ func replace(name string, data []byte, mode os.FileMode) error {
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = who.give(f)
 	}
 	if err == nil {
 		err = f.Sync()

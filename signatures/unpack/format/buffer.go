@@ -16,6 +16,7 @@ type buffers struct {
 	leases []lease
 	own    int   // those from here on belong to the file that is open
 	held   int64 // bytes of the leases that count
+	models int64 // bytes that decoders have for themselves
 	gate   *Gate
 	free   [][]byte // ready to be used again, at most one chain of files
 }
@@ -25,6 +26,7 @@ type lease struct {
 	buf     []byte
 	counted bool
 	foreign bool // it is not ours to use again
+	model   int64 // bytes that decoders of the open file have, if this is no buffer
 }
 
 // get returns an empty buffer of at least n bytes.
@@ -80,6 +82,29 @@ func (b *buffers) lease(buf []byte) {
 	}
 }
 
+// hold counts n bytes that a decoder of the open file takes for itself. Its decoders
+// work one after the other.
+func (b *buffers) hold(n int64) {
+	for i := b.own; i < len(b.leases); i++ {
+		if l := &b.leases[i]; l.model > 0 {
+			b.models += max(n-l.model, 0)
+			l.model = max(n, l.model)
+			return
+		}
+	}
+	b.leases = append(b.leases, lease{model: n})
+	b.models += n
+}
+
+// all is every byte that is held, also of what is finished and still looked at.
+func (b *buffers) all() int64 {
+	sum := b.models
+	for _, l := range b.leases {
+		sum += int64(cap(l.buf))
+	}
+	return sum
+}
+
 // find is the lease of the open file that data lies at the beginning of, -1 for
 // none.
 func (b *buffers) find(data []byte) int {
@@ -87,7 +112,7 @@ func (b *buffers) find(data []byte) int {
 		return -1
 	}
 	for i := len(b.leases) - 1; i >= b.own; i-- {
-		if &b.leases[i].buf[:1][0] == &data[:1][0] {
+		if cap(b.leases[i].buf) > 0 && &b.leases[i].buf[:1][0] == &data[:1][0] {
 			return i
 		}
 	}
@@ -119,6 +144,7 @@ func (b *buffers) release(before int) {
 		if l.counted {
 			b.held -= int64(cap(l.buf))
 		}
+		b.models -= l.model
 		b.leases[i] = lease{}
 		if !l.foreign {
 			b.put(l.buf)
