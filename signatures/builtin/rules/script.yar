@@ -8,10 +8,11 @@ private rule Apart
         not (kind == "part" and filename == "" and (content_type == "" or content_type startswith "text/"))
 }
 
-rule Script_Downloader
+rule Script_Downloader : suspicious
 {
     meta:
         description = "A script for Windows saves something from the network and starts it"
+        points = 6
     strings:
         $make1 = "ActiveXObject" nocase
         $make2 = "CreateObject" nocase
@@ -27,10 +28,11 @@ rule Script_Downloader
         Apart and filesize < 4MB and any of ($make*) and any of ($net*) and all of ($save*) and any of ($run*) and $go
 }
 
-rule Script_Hidden_PowerShell
+rule Script_Hidden_PowerShell : suspicious
 {
     meta:
         description = "PowerShell is started without a window to run what it fetches"
+        points = 6
     strings:
         $shell = "powershell" nocase ascii wide
         $hidden1 = "-w hid" nocase ascii wide
@@ -56,10 +58,11 @@ rule Script_Hidden_PowerShell
         Apart and filesize < 4MB and $shell and any of ($hidden*) and any of ($fetch*) and any of ($run*)
 }
 
-rule Script_Encoded_PowerShell
+rule Script_Encoded_PowerShell : suspicious
 {
     meta:
         description = "PowerShell is given a command in base64"
+        points = 5
     strings:
         $a = /powershell(\.exe)?["']?[ \t][^\r\n]{0,160}[-\/]e(n|nc|nco|ncod|ncode|ncoded|ncodedc[a-z]{0,6})?[ \t]+["']?[A-Za-z0-9+\/]{60}/ nocase
     condition:
