@@ -59,7 +59,11 @@ func (w *work) findings(f *format.File) {
 	case f.Type == "application/x-ms-shortcut" || slices.Contains(shortcuts, last):
 		w.hit(archiveShortcut, f)
 	case slices.Contains(scripts, last):
+		w.mu.Lock()
 		w.script, w.scripts = f.Path(), w.scripts+1
+		w.mu.Unlock()
 	}
+	w.mu.Lock()
 	w.members++
+	w.mu.Unlock()
 }

@@ -14,9 +14,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"spamcatcher/engine"
@@ -48,11 +52,19 @@ type Config struct {
 // maxLarge is how many messages may hold much unpacked content at one time.
 const maxLarge = 2
 
+// maxLeft is how many walks may be at work whose time was over. While there are more,
+// formats whose decoders may do that to us are not opened.
+const maxLeft = 4
+
+// grace is what a walk may take beyond its time before it is left alone.
+const grace = 100 * time.Millisecond
+
 // A Check opens attachments and looks for signatures in every part, however it
 // was encoded, in every reading of an ambiguous message, and in what is inside.
 type Check struct {
 	set    *Set
 	limits format.Limits
+	left   atomic.Int32 // walks at work that nobody waits for
 }
 
 // New returns a check.
@@ -69,41 +81,135 @@ func New(c Config) *Check {
 // Name is "signatures".
 func (c *Check) Name() string { return Name }
 
-// work is the inspection of one mail.
+// work is the inspection of one mail. Its walk is a goroutine of its own.
 type work struct {
 	*Check
 	ctx    context.Context
-	end    time.Time
+	walk   *unpack.Walker
 	sender string
+	open   []*format.File // what lies openly and is to be scanned
+	walked atomic.Bool    // only the scan of the whole message is left
+
+	mu     sync.Mutex // for the following
 	hits   []engine.Hit
 	seen   map[string]bool // symbols and details that are in hits
-
-	faults []error // of scans
+	faults []error         // of scans
 
 	members, scripts int    // files in archives, and scripts among them
 	script           string // path of one
 }
 
 // Inspect reports each signature and each kind of finding once. It keeps within
-// three quarters of the time that ctx leaves.
+// three quarters of the time that ctx leaves, and a little for decoders that do not
+// look at the clock; when time is over it reports what was found so far, whatever
+// still goes on.
 func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, error) {
 	limits := c.limits
 	if limits.Time == 0 {
 		limits.Time = 2 * time.Second
 	}
+	latest := time.Now().Add(time.Hour)
 	if deadline, ok := ctx.Deadline(); ok {
-		limits.Time = min(limits.Time, time.Until(deadline)*3/4)
+		left := time.Until(deadline)
+		limits.Time = min(limits.Time, left*3/4)
+		latest = deadline.Add(-left / 8)
 	}
-	w := &work{Check: c, ctx: ctx, end: time.Now().Add(limits.Time), sender: senderOf(m), seen: map[string]bool{}}
-	found := unpack.Walk(ctx, m.Message, limits, w.visit)
+	limits.Owner = ownerOf(m.Session.Client)
+	limits.Cautious = c.left.Load() >= maxLeft
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what is left alone stops at its next look at the clock
+	w := &work{Check: c, ctx: ctx, sender: senderOf(m), seen: map[string]bool{}}
+	w.walk = unpack.New(ctx, m.Message, limits, w.visit, w.scanOpen)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run(m.Message.Raw())
+	}()
+	finished := w.wait(ended, latest)
+	if !finished {
+		c.left.Add(1)
+		go func() {
+			<-ended
+			c.left.Add(-1)
+		}()
+	}
+	return w.report(m, finished)
+}
+
+// ownerOf is who is taken for one sender: an address, or a network of IPv6 such as
+// one customer has. RFC 6177.
+func ownerOf(client netip.Addr) string {
+	if !client.IsValid() {
+		return ""
+	}
+	client = client.Unmap()
+	if client.Is6() {
+		network, _ := client.Prefix(64) // an IPv6 address has one
+		return network.String()
+	}
+	return client.String()
+}
+
+// run walks through a message, whose scan as a whole comes last: it takes the
+// longest and tells the least.
+func (w *work) run(raw []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.fault(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	w.walk.Run()
+	w.walked.Store(true)
+	w.scan(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: raw})
+}
+
+// wait says whether the work has ended: it waits until the time of the walk is over,
+// until latest at most.
+func (w *work) wait(ended chan struct{}, latest time.Time) bool {
+	for {
+		until := w.walk.End().Add(grace)
+		if latest.Before(until) {
+			until = latest
+		}
+		timer := time.NewTimer(time.Until(until))
+		select {
+		case <-ended:
+			timer.Stop()
+			return true
+		case <-w.ctx.Done(): // its context has no deadline, or one that was too short
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+		// The end moves while the walk waits for memory.
+		if end := w.walk.End().Add(grace); !until.Before(latest) || !end.After(until) {
+			return false
+		}
+	}
+}
+
+// report tells what has been found so far.
+func (w *work) report(m *engine.Mail, finished bool) ([]engine.Hit, error) {
+	found := w.walk.Found()
 	m.Inside.Tell(message.ReadLinks(found.Links))
 	for _, mark := range found.Marks {
 		w.mark(mark)
 	}
-	if w.scripts > 0 && w.members <= w.scripts+3 {
-		w.add(archiveScript, w.script, 0)
+	if w.walked.Load() && !finished {
+		w.add(incomplete, "", 0)
+	} else if !finished {
+		w.mark(format.Mark{Kind: format.LimitTime})
 	}
-	return w.hits, errors.Join(append(found.Faults, w.faults...)...)
+	w.mu.Lock()
+	alone := w.scripts > 0 && w.members <= w.scripts+3
+	script := w.script
+	w.mu.Unlock()
+	if alone {
+		w.add(archiveScript, script, 0)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.hits), errors.Join(append(found.Faults, w.faults...)...)
 }
 
 // senderOf is the domain of the envelope sender, or else of the author.
@@ -117,7 +223,8 @@ func senderOf(m *engine.Mail) string {
 	return strings.ToLower(from[strings.LastIndexByte(from, '@')+1:])
 }
 
-// visit looks at one file.
+// visit looks at one file: first for what is found at once. What lies openly is
+// scanned when all of it has been seen.
 func (w *work) visit(f *format.File) error {
 	if bytes.Contains(f.Data, eicar) {
 		w.add(Symbol, "EICAR-Test-File", 0)
@@ -126,36 +233,65 @@ func (w *work) visit(f *format.File) error {
 		w.add(Test, "", 0)
 	}
 	w.findings(f)
-	var found []finding
 	if f.Kind != format.Mail {
-		if name, ok := w.set.hash(f.Data); ok {
-			found = append(found, finding{name, !clamav.Suspicious(name), 1})
+		if name, ok := w.set.hash(f.Data); ok && !w.set.exempt(f.Data) {
+			w.found(finding{name, !clamav.Suspicious(name), 1})
 		}
 	}
-	if w.set.rules != nil {
-		matches, err := w.set.rules.Scan(w.ctx, f.Data, w.facts(f), time.Until(w.end))
-		for _, m := range matches {
-			malware, points := weight(m)
-			found = append(found, finding{nameOf(m), malware, points})
-		}
-		switch {
-		case errors.Is(err, yara.ErrTime):
-			w.add(incomplete, f.Path(), 0)
-		case err != nil && len(w.faults) < maxFaults:
-			w.faults = append(w.faults, fmt.Errorf("looking for signatures in %s: %w", f.Kind, err))
-		}
-	}
-	if len(found) == 0 || w.set.exempt(f.Data) {
-		return nil
-	}
-	for _, x := range found {
-		if x.malware {
-			w.add(Symbol, x.name, 0)
-		} else {
-			w.add(Suspicious, x.name, x.points)
-		}
+	switch {
+	case f.Parent != nil:
+		w.scan(f)
+	case f.Kind != format.Mail:
+		w.open = append(w.open, f)
 	}
 	return nil
+}
+
+// scanOpen scans what lies openly.
+func (w *work) scanOpen() {
+	for _, f := range w.open {
+		w.scan(f)
+	}
+	w.open = nil
+}
+
+// scan looks for the signatures that are rules.
+func (w *work) scan(f *format.File) {
+	if w.set.rules == nil {
+		return
+	}
+	matches, err := w.set.rules.Scan(w.ctx, f.Data, w.facts(f), time.Until(w.walk.End()))
+	switch {
+	case errors.Is(err, yara.ErrTime):
+		w.add(incomplete, f.Path(), 0)
+	case err != nil:
+		w.fault(fmt.Errorf("looking for signatures in %s: %w", f.Kind, err))
+	}
+	if len(matches) == 0 || w.set.exempt(f.Data) {
+		return
+	}
+	for _, m := range matches {
+		malware, points := weight(m)
+		w.found(finding{nameOf(m), malware, points})
+	}
+}
+
+// found reports a signature.
+func (w *work) found(x finding) {
+	if x.malware {
+		w.add(Symbol, x.name, 0)
+	} else {
+		w.add(Suspicious, x.name, x.points)
+	}
+}
+
+// fault notes an error of ours.
+func (w *work) fault(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.faults) < maxFaults {
+		w.faults = append(w.faults, err)
+	}
 }
 
 // A finding is a signature that matched.
@@ -214,6 +350,8 @@ func (w *work) hit(symbol string, f *format.File) { w.add(symbol, f.Path(), 0) }
 // add reports a symbol: signatures once for each name, anything else once, with
 // the first place at which it was found.
 func (w *work) add(symbol, detail string, strength float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	key := symbol
 	if symbol == Symbol || symbol == Suspicious {
 		key += " " + detail

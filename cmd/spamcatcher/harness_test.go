@@ -23,6 +23,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	decodeIfAsked()
 	dir, err := os.MkdirTemp("", "spamcatcher-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -25,6 +25,7 @@ const (
 )
 
 func main() {
+	decodeIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once: what was answered 250 is on disk
 	err := newCommand().ExecuteContext(ctx)

@@ -174,6 +174,7 @@ func (f *inForce) stamps() map[string]stamp {
 	}
 	files = append(files, filepath.Join(f.config.bayesDir(), "model")) // what train and learn make
 	files = append(files, update.CurrentFile(f.config.updateDir()))    // which rules of the channel are in force
+	files = append(files, f.config.UpdateKeys...)                      // those that are files
 	slices.Sort(files)
 	stamps := maps.Clone(f.known.now(f.config))
 	for _, name := range files {

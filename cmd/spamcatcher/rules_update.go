@@ -30,16 +30,22 @@ type updateAnswer struct {
 	Refused  bool            `json:"refused,omitempty"`
 }
 
-// askChannel asks once, and adopts what is newer unless only is set.
-func askChannel(ctx context.Context, c *Config, t *rehearsal, only bool, log *slog.Logger, clock func() time.Time) (updateAnswer, error) {
+// A question says how the rule channel is asked.
+type question struct {
+	only  bool // nothing is adopted
+	retry bool // what was refused before is tried again
+}
+
+// askChannel asks once, and adopts what is newer unless q says otherwise.
+func askChannel(ctx context.Context, c *Config, t *rehearsal, q question, log *slog.Logger, clock func() time.Time) (updateAnswer, error) {
 	var a updateAnswer
 	t.changes = func(lines []string) { a.Changes = lines }
-	channel, err := newChannel(c, t, log, clock)
+	channel, err := newChannel(c, t, q.retry, log, clock)
 	if err != nil {
 		return a, err
 	}
 	ask := channel.Check
-	if only {
+	if q.only {
 		ask = channel.Peek
 	}
 	a.Manifest, a.Outcome, err = ask(ctx)
@@ -54,7 +60,7 @@ func askChannel(ctx context.Context, c *Config, t *rehearsal, only bool, log *sl
 // what was judged lately.
 func (s *service) answerUpdates(mux *http.ServeMux) {
 	mux.HandleFunc("POST /update", func(w http.ResponseWriter, r *http.Request) {
-		a, err := askChannel(r.Context(), s.now.Load().config, s.rehearsal(), r.URL.Query().Get("check") != "", s.log, s.clock)
+		a, err := askChannel(r.Context(), s.now.Load().config, s.rehearsal(), question{r.URL.Query().Get("check") != "", r.URL.Query().Get("retry") != ""}, s.log, s.clock)
 		if err != nil {
 			controlError(w, err)
 			return
@@ -67,42 +73,47 @@ func (s *service) answerUpdates(mux *http.ServeMux) {
 }
 
 func rulesUpdate(g *global) *cobra.Command {
-	var only bool
+	var q question
 	c := &cobra.Command{
 		Use:   "update",
 		Short: "Ask the rule channel for newer rules now",
 		Long: `Asks the rule channel (update.url) for newer rules, tries them, and puts them into
 force if they are good. A running gateway does this by itself every ruleupdate seconds;
 while one runs, the command asks through it, so that they are tried on the mail that
-it judged lately as well. --check only tells what would change.`,
+it judged lately as well. --check only tells what would change. What was refused before
+is refused again without a trial, unless its time has come or --retry is given.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := loadConfig(g, nil)
 			if err != nil {
 				return err
 			}
-			a, err := askWhoever(c.Context(), config, only)
+			a, err := askWhoever(c.Context(), config, q)
 			if err != nil {
 				return err
 			}
 			return printUpdate(c.OutOrStdout(), a)
 		},
 	}
-	c.Flags().BoolVar(&only, "check", false, "only tell what there is and what it would change")
+	c.Flags().BoolVar(&q.only, "check", false, "only tell what there is and what it would change")
+	c.Flags().BoolVar(&q.retry, "retry", false, "try also what was refused before")
 	return c
 }
 
 // askWhoever asks through the running gateway, or else by itself.
-func askWhoever(ctx context.Context, c *Config, only bool) (a updateAnswer, err error) {
+func askWhoever(ctx context.Context, c *Config, q question) (a updateAnswer, err error) {
 	client, err := dialControl(c.socket())
 	if err != nil {
 		log := slog.New(slog.DiscardHandler)
-		return askChannel(ctx, c, &rehearsal{config: func() *Config { return c }}, only, log, nil)
+		return askChannel(ctx, c, &rehearsal{config: func() *Config { return c }}, q, log, nil)
 	}
 	defer client.Close()
 	v := url.Values{}
-	if only {
+	if q.only {
 		v.Set("check", "1")
+	}
+	if q.retry {
+		v.Set("retry", "1")
 	}
 	body, err := client.open(ctx, http.MethodPost, "/update", v)
 	if err != nil {
@@ -202,6 +213,9 @@ func printStatus(w io.Writer, c *Config, s update.Status, now time.Time) {
 			line("about", "%s", b.About)
 		}
 		line("expires", "%s", b.Expires.Format(time.RFC3339))
+		if b.OldKey {
+			line("key", "it is signed with a key that is not configured any more; it stays until a newer one comes")
+		}
 	} else {
 		line("in force", "what is inside the program")
 	}
@@ -232,7 +246,12 @@ func printStatus(w io.Writer, c *Config, s update.Status, now time.Time) {
 		line("warning", "the channel is silent: the rules in force are getting old")
 	}
 	for _, v := range slices.Backward(slices.Sorted(maps.Keys(s.Refused))) {
-		line("refused", "version %d at %s: %s", v, s.Refused[v].Time.Format(time.RFC3339), s.Refused[v].Reason)
+		r := s.Refused[v]
+		then := "; not tried again (rules update --retry does)"
+		if !r.Final {
+			then = "; tried again after " + r.Again.Format(time.RFC3339)
+		}
+		line("refused", "version %d at %s: %s%s", v, r.Time.Format(time.RFC3339), r.Reason, then)
 	}
 }
 
@@ -278,7 +297,7 @@ func publish(c *cobra.Command, g *global, o publishOptions, dir string) error {
 		return usageError{fmt.Errorf("reading the secret key: %w", err)}
 	}
 	out := c.OutOrStdout()
-	t := &rehearsal{config: func() *Config { return config }}
+	t := &rehearsal{config: func() *Config { return config }, publishing: true}
 	var changes []string
 	t.changes = func(lines []string) { changes = lines }
 	m, err := update.Publish(update.Publication{

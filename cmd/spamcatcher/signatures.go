@@ -104,7 +104,7 @@ func reasonsText(counts map[string]int) string {
 
 // unpackLimits are the limits of c; zero where the default is meant.
 func (c *Config) unpackLimits() format.Limits {
-	return format.Limits{Depth: c.UnpackDepth, Members: c.UnpackMembers, Bytes: c.UnpackBytes, MemberBytes: c.UnpackMemberBytes, Ratio: int64(c.UnpackRatio), Time: c.UnpackTime}
+	return format.Limits{Depth: c.UnpackDepth, Members: c.UnpackMembers, Bytes: c.UnpackBytes, MemberBytes: c.UnpackMemberBytes, Ratio: int64(c.UnpackRatio), Time: c.UnpackTime, Run: newDecoders().run}
 }
 
 // stampsBelow are the states of the files of signatures in directories.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,8 +22,9 @@ import (
 // adopted is the bundle of the rule channel that a configuration is with. It is
 // looked up once, so that rules, model and signatures are of the same one.
 type adopted struct {
-	dir   string // of its files; "" is what the program has inside
-	trial bool   // it is only being tried: nothing may stand in for it
+	dir   string      // of its files; "" is what the program has inside
+	trial bool        // it is only being tried: nothing may stand in for it
+	keys  update.Keys // of the configuration, as they were when it was read
 }
 
 // updateDir is where the bundles of the rule channel stand.
@@ -47,12 +50,16 @@ func (c *Config) bundleDir() string {
 				c.warn("%v; the rules of the channel are not used", err)
 				return ""
 			}
+			c.adopted.keys = keys
 			b, problems := update.Open(c.updateDir(), keys)
 			for _, p := range problems {
 				c.warn("rules of the channel: %v", p)
 			}
 			if b != nil {
 				c.adopted.dir = b.Dir
+				if b.OldKey {
+					c.warn("the rules of version %d of the channel are signed with a key that is not configured any more; they stay until newer ones come", b.Version)
+				}
 			} else if len(problems) > 0 {
 				c.warn("rules of the channel: those inside the program are in force")
 			}
@@ -119,7 +126,7 @@ func compilePlan(c *Config, k *gatekeeper, old *knownSignatures) (*knownSignatur
 		return known, plan, err
 	}
 	bundle := c.adopted
-	c.adopted = &adopted{}
+	c.adopted = &adopted{keys: bundle.keys}
 	known, plan, without := compileAsIs(c, k, old)
 	if without != nil { // then it is not the bundle
 		c.adopted = bundle
@@ -142,15 +149,21 @@ func compileAsIs(c *Config, k *gatekeeper, old *knownSignatures) (*knownSignatur
 }
 
 // newChannel is the rule channel of c, whose bundles are tried by t.
-func newChannel(c *Config, t *rehearsal, log *slog.Logger, clock func() time.Time) (*update.Channel, error) {
+func newChannel(c *Config, t *rehearsal, retry bool, log *slog.Logger, clock func() time.Time) (*update.Channel, error) {
 	if c.UpdateURL == "" {
 		return nil, usageError{errors.New("update.url is not set: there is no rule channel")}
 	}
-	keys, err := c.updateKeys()
-	if err != nil {
-		return nil, err
+	keys := c.channelChoice().keys
+	if len(keys) == 0 { // or it says why there are none
+		var err error
+		if keys, err = c.updateKeys(); err != nil {
+			return nil, err
+		}
 	}
-	channel, err := update.New(update.Config{URL: c.UpdateURL, Keys: keys, Dir: c.updateDir(), Interval: c.RuleUpdate, Try: t.try, Log: log, Now: clock})
+	channel, err := update.New(update.Config{
+		URL: c.UpdateURL, Keys: keys, Dir: c.updateDir(), Interval: c.RuleUpdate, Try: t.try,
+		Circumstances: func() string { return t.config().circumstances() }, Retry: retry, Log: log, Now: clock,
+	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: update.url: %w", c.origins["update.url"], err)}
 	}
@@ -168,12 +181,35 @@ func checkUpdateKey(s string) error {
 // channelChoice is what of a configuration makes another channel of it.
 type channelChoice struct {
 	url      string
-	keys     []string
+	keys     update.Keys // not their files' names: a file may be replaced
 	interval time.Duration
 }
 
 func (c *Config) channelChoice() channelChoice {
-	return channelChoice{c.UpdateURL, c.UpdateKeys, c.RuleUpdate}
+	c.bundleDir() // reads the keys, if nobody did
+	return channelChoice{c.UpdateURL, c.adopted.keys, c.RuleUpdate}
+}
+
+// circumstances names what, of program and configuration, a trial depends on: what
+// was refused is tried again when it changes.
+func (c *Config) circumstances() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %q %d %t %t\n", version, c.channelChoice().keys, c.UpdateShare, c.BuiltinRules, c.BuiltinSignatures)
+	var files []string
+	for _, pattern := range c.RuleFiles {
+		found, _ := filepath.Glob(pattern) // a bad pattern was refused when it was read
+		files = append(files, found...)
+	}
+	for _, path := range c.SpamAssassin {
+		found, _ := filepath.Glob(filepath.Join(path, "*.cf"))
+		files = append(append(files, path), found...)
+	}
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil {
+			fmt.Fprintf(h, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // updateRules asks the rule channel until ctx ends. A channel that a reload
@@ -190,7 +226,7 @@ func (s *service) updateRules(ctx context.Context) {
 				return
 			}
 			// Each trial is against what is in force when it takes place.
-			channel, err := newChannel(s.now.Load().config, s.rehearsal(), s.log, s.clock)
+			channel, err := newChannel(s.now.Load().config, s.rehearsal(), false, s.log, s.clock)
 			if err == nil {
 				err = channel.Run(same)
 			}
@@ -213,5 +249,9 @@ func (s *service) updateRules(ctx context.Context) {
 
 // rehearsal tries bundles against what is in force, and mail that was judged lately.
 func (s *service) rehearsal() *rehearsal {
-	return &rehearsal{config: func() *Config { return s.now.Load().config }, recent: &s.recent}
+	return &rehearsal{
+		config: func() *Config { return s.now.Load().config },
+		known:  func() *knownSignatures { return s.now.Load().known },
+		recent: &s.recent,
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,11 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"spamcatcher/engine"
 	"spamcatcher/engine/message"
+	"spamcatcher/gateway/policy"
 	"spamcatcher/rules/builtin"
 	"spamcatcher/rules/update"
 	"spamcatcher/signatures/yara"
@@ -95,7 +98,10 @@ func TestRehearsal(t *testing.T) {
 		files map[string]string
 		want  string // in the refusal; "" for none
 		cgo   bool   // needs YARA
+		again bool   // not surely the bundle's fault
 	}{
+		{name: "one rule alone", files: map[string]string{"rules/zz.toml": wordRule("CHANNEL_A", "0.1", "(?i)xylophonic wombat", "a xylophonic wombat")}, want: "no longer finds"},
+		{name: "a test message is good", own: true, files: map[string]string{"rules/zz.toml": wordRule("CHANNEL_A", "-10", "GTUBE-", "GTUBE-") + wordRule("CHANNEL_B", "-10", "GTUBE-", "GTUBE-") + wordRule("CHANNEL_C", "-10", "GTUBE-", "GTUBE-") + wordRule("CHANNEL_D", "-10", "GTUBE-", "GTUBE-")}, want: "GTUBE"},
 		{name: "one more rule", own: true, files: map[string]string{"rules/zz.toml": wordRule("CHANNEL_A", "3", "(?i)xylophonic wombat", "a xylophonic wombat")}},
 		{name: "a model", files: map[string]string{"model.bin": string(model)}},
 		{name: "prices alone", files: map[string]string{"rules/prices.toml": "[points]\nSUBJ_SHORT = 0.5\n"}},
@@ -116,7 +122,7 @@ func TestRehearsal(t *testing.T) {
 
 		{name: "good mail is spam", own: true, files: map[string]string{"rules/zz.toml": wordRule("CHANNEL_A", "9", "(?i)the", "the")}, want: "good messages for spam"},
 		{name: "good mail is a virus", files: map[string]string{"signatures/a.yar": "rule everything { strings: $a = \"the \" nocase condition: $a }\n"}, want: "virus in", cgo: true},
-		{name: "signatures that take for ever", files: map[string]string{"signatures/a.yar": "rule slow { condition: for all i in (1..filesize) : (for all j in (1..filesize) : (for all k in (1..filesize) : (uint8(i % 7) + uint8(j % 7) + k >= 0))) }\n"}, want: "times as long", cgo: true},
+		{name: "signatures that take for ever", files: map[string]string{"signatures/a.yar": "rule slow { condition: for all i in (1..filesize) : (for all j in (1..filesize) : (for all k in (1..filesize) : (uint8(i % 7) + uint8(j % 7) + k >= 0))) }\n"}, want: "times as long", cgo: true, again: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := yara.Available(); test.cgo && err != nil {
@@ -130,8 +136,8 @@ func TestRehearsal(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("%v; want a refusal with %q", err, test.want)
-			case errors.Is(err, update.ErrAgain):
-				t.Errorf("not the bundle's fault: %v", err)
+			case errors.Is(err, update.ErrAgain) != test.again:
+				t.Errorf("not the bundle's fault: %t; want %t: %v", !test.again, test.again, err)
 			}
 			if err != nil {
 				t.Logf("%v: %.300s", time.Since(begin).Round(time.Millisecond), err)
@@ -140,9 +146,9 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
-// TestRehearsalOfRecentMail: a bundle that changes what happens to more than the
-// share of recent messages is refused, and names some; one message alone, or a
-// smaller share, does not refuse it.
+// TestRehearsalOfRecentMail: a bundle that harms more than the share of recent
+// messages is refused, for the time being, and names some; one message alone, a
+// smaller share, or any share of few messages, does not refuse it.
 func TestRehearsalOfRecentMail(t *testing.T) {
 	c := defaults(t)
 	c.UpdateShare = 5
@@ -150,7 +156,7 @@ func TestRehearsalOfRecentMail(t *testing.T) {
 	for _, test := range []struct {
 		wombats, all int
 		refused      bool
-	}{{1, 3, false}, {5, 100, false}, {6, 100, true}} {
+	}{{1, 3, false}, {20, 49, false}, {5, 100, false}, {6, 100, true}} {
 		r := &rehearsal{config: func() *Config { return c }, recent: &recent{}}
 		for i := range test.all {
 			text := "Will you come to the meeting then?"
@@ -164,12 +170,157 @@ func TestRehearsalOfRecentMail(t *testing.T) {
 			t.Errorf("%d of %d changed: %v", test.wombats, test.all, err)
 		} else if test.refused && (!strings.Contains(err.Error(), fmt.Sprintf("%d of %d recent messages", test.wombats, test.all)) || !strings.Contains(err.Error(), "<number.0@example.org>")) {
 			t.Errorf("the refusal does not say how many and which: %v", err)
+		} else if test.refused && !errors.Is(err, update.ErrAgain) {
+			t.Errorf("final, because of the site's own mail: %v", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := (&rehearsal{config: func() *Config { return c }}).try(ctx, dir); !errors.Is(err, context.Canceled) {
 		t.Errorf("cut off: %v", err)
+	}
+}
+
+// TestHarm: what counts of recent mail is good mail that is treated worse and spam
+// that is no longer found. What was in doubt may move: a bundle against a wave that
+// is under way must not be refused for what it is there for.
+func TestHarm(t *testing.T) {
+	c := defaults(t)
+	c.Global.Reject, _ = policy.ParseThreshold(80.0)
+	scales := c.scales()
+	at := func(score float64, virus string) standing {
+		return standingOf(engine.Verdict{Score: score, LogOdds: math.Log(score / (100 - score)), Virus: virus}, scales)
+	}
+	for _, test := range []struct {
+		name    string
+		was, is standing
+		counts  bool
+	}{
+		{"good, flagged", at(3, ""), at(60, ""), true},
+		{"good, a virus", at(3, ""), at(4, "X"), true},
+		{"good, better", at(3, ""), at(1, ""), false},
+		{"good, in doubt", at(3, ""), at(45, ""), false},
+		{"in doubt, flagged", at(20, ""), at(99, ""), false},
+		{"in doubt, a virus", at(40, ""), at(99, "X"), false},
+		{"flagged, refused", at(60, ""), at(90, ""), false},
+		{"flagged, lost", at(60, ""), at(40, ""), true},
+		{"a virus, lost", at(10, "X"), at(10, ""), true},
+		{"a virus, spam", at(10, "X"), at(70, ""), false},
+	} {
+		list, was, is := make([]tried, 100), make([]standing, 100), make([]standing, 100)
+		for i := range list {
+			list[i] = tried{name: fmt.Sprint(i)}
+			was[i], is[i] = at(2, ""), at(2, "")
+			if i < 30 {
+				was[i], is[i] = test.was, test.is
+			}
+		}
+		if err := weighRecent(list, was, is, 2); (err != nil) != test.counts {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	tests := testMessages()
+	if err := weighTests(tests, []standing{at(99, "EICAR"), at(99, "")}, []standing{at(99, ""), at(99, "")}); err == nil || !strings.Contains(err.Error(), "EICAR") {
+		t.Errorf("EICAR is no virus any more: %v", err)
+	}
+}
+
+// TestTestMessages: both are found by what is inside the program.
+func TestTestMessages(t *testing.T) {
+	e, err := newEngine(defaults(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := testMessages()
+	if v := e.Judge(t.Context(), list[0].mail()); v.Virus == "" {
+		t.Errorf("%s: %+v", list[0], v)
+	}
+	if v := e.Judge(t.Context(), list[1].mail()); v.Virus != "" || v.Score < 99 {
+		t.Errorf("%s: %+v", list[1], v)
+	}
+}
+
+// TestFaultOfThisPlace: a good bundle that does not go together with what is here
+// is not refused for good: it is tried again.
+func TestFaultOfThisPlace(t *testing.T) {
+	good := bundleTree(t, true, map[string]string{"rules/zz.toml": wordRule("CHANNEL_A", "3", "(?i)xylophonic wombat", "a xylophonic wombat")})
+	again := func(c *Config, want string) {
+		t.Helper()
+		err := (&rehearsal{config: func() *Config { return c }}).try(t.Context(), good)
+		if !errors.Is(err, update.ErrAgain) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q, and to be tried again", err, want)
+		}
+	}
+	c := defaults(t)
+	before := c.circumstances()
+	c.RuleFiles = []string{write(t, "site.toml", wordRule("CHANNEL_A", "1", "koala", "a koala"))}
+	again(c, "CHANNEL_A")
+	if c.circumstances() == before {
+		t.Error("another rule file does not change the circumstances")
+	}
+	// What is found against it with the site's rules, and not without them.
+	alone, err := (&rehearsal{}).compileAlone(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.known.Close()
+	mail, err := bundledMail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fault bundleFault
+	if err := alone.blame(t.Context(), mail, errors.New("found")); errors.As(err, &fault) || !strings.Contains(err.Error(), "with what else this site has: found") {
+		t.Errorf("%v; want it to be the site's rules", err)
+	}
+	before = c.circumstances()
+	c.UpdateShare++
+	if c.circumstances() == before {
+		t.Error("another share does not change the circumstances")
+	}
+	// No more files can be opened.
+	c = defaults(t)
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	few := old
+	few.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	again(c, "too many open files")
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d files were open", len(open))
+}
+
+// TestUntriedIsNotPublished: signatures that the publishing program cannot compile
+// are not published; hashes need no compiler.
+func TestUntriedIsNotPublished(t *testing.T) {
+	for name, refused := range map[string]bool{"a.yar": true, "a.YARA": true, "deep/a.ndb": true, "a.ldb": true, "a.hdb": false} {
+		dir := filepath.Join(bundleTree(t, false, map[string]string{"signatures/" + name: "x"}), "signatures")
+		if err := untried([]string{dir}, errors.New("no cgo")); (err != nil) != refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := untried([]string{dir}, nil); err != nil {
+			t.Errorf("%s, with YARA: %v", name, err)
+		}
+	}
+	if yara.Available() == nil {
+		return
+	}
+	dir := bundleTree(t, false, map[string]string{"signatures/a.yar": "rule x { condition: false }"})
+	c := defaults(t)
+	for _, publishing := range []bool{false, true} {
+		err := (&rehearsal{config: func() *Config { return c }, publishing: publishing}).try(t.Context(), dir)
+		if (err != nil) != publishing {
+			t.Errorf("publishing %t: %v", publishing, err)
+		}
 	}
 }
 
@@ -409,7 +560,7 @@ func TestRulesFromTheChannel(t *testing.T) {
 
 	// The gateway refuses what harms the mail that it judged lately; the bundled
 	// good mail knows nothing of it.
-	for i := range 4 {
+	for i := range leastRecent {
 		score(plainMessage(i, "The gentle marmoset will come to the meeting."))
 	}
 	marmosets := bundleTree(t, true, map[string]string{"rules/zz.toml": wordRule("CHANNEL_MARMOSET", "9", "(?i)gentle marmoset", "a gentle marmoset")})

@@ -17,6 +17,7 @@ import (
 	"spamcatcher/rules"
 	"spamcatcher/rules/spamassassin"
 	"spamcatcher/signatures"
+	"spamcatcher/signatures/unpack/format"
 )
 
 // newPlan is the plan that c asks for: its rules, its model, the checks of k, and
@@ -44,7 +45,7 @@ func planOf(list []rules.Rule, model *bayes.Model) (*engine.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planWith(list, model, nil, &gatekeeper{}, signatures.New(signatures.Config{Set: known}))
+	return planWith(list, model, nil, &gatekeeper{}, signatures.New(signatures.Config{Set: known, Limits: format.Limits{Run: newDecoders().run}}))
 }
 
 // planWith names every check, in order. This list is the plan. First come those

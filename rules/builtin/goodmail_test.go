@@ -12,11 +12,17 @@ import (
 
 // TestGoodMailIsPacked: what is embedded is what stands in testdata.
 func TestGoodMailIsPacked(t *testing.T) {
+	packed(t, "goodmail.tar.gz", &packedGood, 340, "good", "shapes")
+	packed(t, "spammail.tar.gz", &packedSpam, 120, "spam")
+}
+
+func packed(t *testing.T, name string, embedded *[]byte, least int, folders ...string) {
+	t.Helper()
 	var out bytes.Buffer
 	packed, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	w := tar.NewWriter(packed)
 	want := map[string][]byte{}
-	for _, folder := range []string{"good", "shapes"} {
+	for _, folder := range folders {
 		files, err := filepath.Glob(filepath.Join("testdata", folder, "*.eml"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no messages in testdata/%s: %v", folder, err)
@@ -42,12 +48,12 @@ func TestGoodMailIsPacked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getenv("UPDATE_GOODMAIL") != "" {
-		if err := os.WriteFile("goodmail.tar.gz", out.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		packedGood = out.Bytes()
+		*embedded = out.Bytes()
 	}
-	got, err := GoodMail()
+	got, err := unpackMail(*embedded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +62,8 @@ func TestGoodMailIsPacked(t *testing.T) {
 			t.Errorf("%s is not what testdata holds; pack it again with UPDATE_GOODMAIL=1", m.Name)
 		}
 	}
-	if len(got) != len(want) || len(got) < 340 {
-		t.Errorf("%d messages are packed, %d stand in testdata, at least 340 are expected; pack them again with UPDATE_GOODMAIL=1", len(got), len(want))
+	if len(got) != len(want) || len(got) < least {
+		t.Errorf("%d messages are packed, %d stand in testdata, at least %d are expected; pack them again with UPDATE_GOODMAIL=1", len(got), len(want), least)
 	}
-	t.Logf("%d messages in %d bytes", len(got), len(packedGood))
+	t.Logf("%s: %d messages in %d bytes", name, len(got), len(*embedded))
 }

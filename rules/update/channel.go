@@ -195,6 +195,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // wait is the time until the next question.
 func (c *Channel) wait(s state) time.Duration {
+	if c.asked.IsZero() && c.Circumstances != nil && s.Circumstances != c.Circumstances() {
+		return rand.N(min(5*time.Second, c.Interval)) // another key, for one
+	}
 	interval := c.Interval
 	for range min(max(s.Failures, c.failed)-1, 10) {
 		interval *= 2

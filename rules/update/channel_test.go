@@ -667,8 +667,9 @@ func TestConditionalQuestions(t *testing.T) {
 	}
 }
 
-// TestRotation: of two keys either may sign; a bundle whose key is no longer
-// trusted is not in force.
+// TestRotation: of two keys either may sign; a bundle whose key was taken away
+// since stays in force while it is as it was adopted, and the status says so. A
+// channel cannot bring that key back, and without any key nothing is believed.
 func TestRotation(t *testing.T) {
 	first, second := newSigner(t), newSigner(t)
 	s := newSite(t, newHost(t), first.public, second.public)
@@ -679,8 +680,32 @@ func TestRotation(t *testing.T) {
 		t.Error("the newer key's bundle is not in force")
 	}
 	b, problems := Open(s.dir, Keys{first.public})
-	if b == nil || b.Version != 1 || len(problems) != 1 {
+	if b == nil || b.Version != 2 || !b.OldKey || len(problems) != 0 {
 		t.Errorf("with the first key only: %+v, %v", b, problems)
+	}
+	if st := ReadStatus(s.dir, s.keys); st.Bundle == nil || st.Bundle.OldKey {
+		t.Errorf("with the key that signed it: %+v", st)
+	}
+	s.keys = Keys{first.public}
+	s.host.serve(second.good(t, 3), nil)
+	if outcome, err := s.check(); err == nil || s.inForce() != 2 {
+		t.Errorf("signed by the key that was taken away: %q, %v", outcome, err)
+	}
+	s.mustAdopt(first.good(t, 3), 3)
+	if b, _ := Open(s.dir, s.keys); b.OldKey {
+		t.Error("the newer one is said to be signed with an old key")
+	}
+	s.keys = Keys{newSigner(t).public}
+	manifest := filepath.Join(versionDir(s.dir, 3), manifestFile)
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifest, bytes.Replace(text, []byte(`"test"`), []byte(`"TEST"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, problems := Open(s.dir, s.keys); b == nil || b.Version != 2 || len(problems) != 1 {
+		t.Errorf("signed with an old key and damaged: %+v, %v", b, problems)
 	}
 	if b, _ := Open(s.dir, nil); b != nil {
 		t.Errorf("without a key version %d is in force", b.Version)
@@ -779,6 +804,7 @@ func TestTrialCutOff(t *testing.T) {
 		t.Errorf("could not take place: %v", err)
 	}
 	s.try = nil
+	s.now = now.Add(2 * time.Hour)
 	if outcome, err := s.check(); err != nil || outcome != Adopted {
 		t.Errorf("then: %q, %v", outcome, err)
 	}

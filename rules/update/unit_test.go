@@ -235,7 +235,7 @@ func TestPublish(t *testing.T) {
 func TestRefusalsAreBounded(t *testing.T) {
 	var s state
 	for v := range int64(100) {
-		s.refuse(v+1, "bad", now)
+		s.refuse(v+1, Refusal{Reason: "bad", Time: now})
 	}
 	if len(s.Refused) != maxRefused || s.Refused[100].Reason == "" || s.Refused[80].Reason != "" {
 		t.Errorf("%d refusals, %v", len(s.Refused), s.Refused)

@@ -107,7 +107,7 @@ func (x *mail) Open(j *format.Job, f *format.File) error {
 	m := message.Parse(b, inner)
 	x.open = append(x.open, &letter{message: m})
 	defer func() { x.open = x.open[:len(x.open)-1] }()
-	return parts(j, m, f)
+	return parts(j, m, f, nil)
 }
 
 // beginning is b from the first line on that is not empty, without a byte order

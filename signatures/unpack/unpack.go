@@ -5,6 +5,9 @@ package unpack
 import (
 	"bytes"
 	"context"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"spamcatcher/engine/message"
 	"spamcatcher/signatures/unpack/archive"
@@ -22,38 +25,71 @@ type Found struct {
 	Bytes  int64    // bytes that were unpacked
 }
 
-// Walk calls visit for the message as a whole, each of its parts in each reading,
-// and each file inside them, as far as limits allow. All that lies openly in the
-// message is visited before the first part is opened. It takes the time that l
-// allows at most.
+// Walk calls visit for each part of the message in each reading, for the message as
+// a whole, and for each file inside the parts, as far as limits allow. All that lies
+// openly in the message is visited, the small before the large, before the first part
+// is opened. It takes the time that l allows, unless a decoder overruns it.
 func Walk(ctx context.Context, m *message.Message, l format.Limits, visit func(*format.File) error) Found {
+	w := New(ctx, m, l, visit, nil)
+	w.Run()
+	return w.Found()
+}
+
+// A Walker is a Walk that others may watch.
+type Walker struct {
+	job     *format.Job
+	message *message.Message
+	opening func()
+	ended   atomic.Bool
+}
+
+// New prepares a Walk. opening, unless nil, is called between visiting what lies
+// openly and opening it.
+func New(ctx context.Context, m *message.Message, l format.Limits, visit func(*format.File) error, opening func()) *Walker {
 	letters := &mail{open: []*letter{{message: m}}}
 	list := append(archive.Formats(), letters)
 	list = append(list, document.Formats()...)
 	list = append(list, picture.Formats()...)
 	j := format.NewJob(ctx, l, list, nil, visit)
 	j.AskPasswords(letters.passwords)
+	return &Walker{job: j, message: m, opening: opening}
+}
+
+// Run walks. It is called once.
+func (w *Walker) Run() {
 	// What stopped the job is among its marks.
-	if err := j.Visit(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: m.Raw()}); err == nil {
-		_ = parts(j, m, nil)
+	_ = parts(w.job, w.message, nil, func() error {
+		err := w.job.Visit(&format.File{Kind: format.Mail, Type: "message/rfc822", Data: w.message.Raw()})
+		if err == nil && w.opening != nil {
+			w.opening()
+		}
+		return err
+	})
+	w.ended.Store(true)
+}
+
+// End is when the time of the walk is over. Waiting for memory moves it.
+func (w *Walker) End() time.Time { return w.job.End() }
+
+// Found is what has been found, also while Run is at work; then without the counts.
+func (w *Walker) Found() Found {
+	f := Found{Marks: w.job.Marks(), Links: w.job.Links(), Faults: w.job.Faults()}
+	if w.ended.Load() {
+		f.Files, f.Bytes = w.job.Files(), w.job.Bytes()
 	}
-	return Found{Marks: j.Marks(), Links: j.Links(), Faults: j.Faults(), Files: j.Files(), Bytes: j.Bytes()}
+	return f
 }
 
 // parts emits the leaves of a message, in every reading: first all are visited,
 // then each is opened. The leaves of a message that was itself unpacked from a
 // file, of, count against the limits; one that is all of that file is nothing new.
-func parts(j *format.Job, m *message.Message, of *format.File) error {
+// between is called before the first is opened.
+func parts(j *format.Job, m *message.Message, of *format.File, between func() error) error {
 	count := of != nil
-	// What the parser left unread is a limit like ours.
-	if m.Defect(message.LimitDepth) > 0 {
-		j.Mark(nil, format.LimitDepth, "parts of a message")
-	}
-	if m.Defect(message.LimitParts) > 0 {
-		j.Mark(nil, format.LimitMembers, "parts of a message")
-	}
-	var files []*format.File
-	for _, p := range m.Parts() {
+	all := m.Parts()
+	files := make([]*format.File, len(all))
+	for _, i := range smallFirst(all, !count) {
+		p := all[i]
 		f := &format.File{Kind: format.Part, Name: p.Name, Declared: p.MediaType}
 		if len(p.Children) == 0 {
 			// Decoding makes no more bytes than there are.
@@ -77,14 +113,42 @@ func parts(j *format.Job, m *message.Message, of *format.File) error {
 		if err := j.Visit(f); err != nil {
 			return err
 		}
-		files = append(files, f)
+		files[i] = f
+	}
+	// What the parser left unread is a limit like ours.
+	if m.Defect(message.LimitDepth) > 0 {
+		j.Mark(nil, format.LimitDepth, "parts of a message")
+	}
+	if m.Defect(message.LimitParts) > 0 {
+		j.Mark(nil, format.LimitMembers, "parts of a message")
+	}
+	if between != nil {
+		if err := between(); err != nil {
+			return err
+		}
 	}
 	for _, f := range files {
+		if f == nil {
+			continue
+		}
 		if err := j.Open(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// smallFirst is the order in which to visit parts: if sorted is set, what is small,
+// and soon looked at, before what is large.
+func smallFirst(all []*message.Part, sorted bool) []int {
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	if sorted {
+		slices.SortStableFunc(order, func(a, b int) int { return len(all[a].Raw()) - len(all[b].Raw()) })
+	}
+	return order
 }
 
 // whole says that the text of a message is all of the file that was read as one.

@@ -14,8 +14,11 @@ import (
 
 // rar reads RAR archives of versions 4 and 5: solid or not, with encrypted members
 // and headers when a password is at hand. Of an archive in several volumes it reads
-// what is in this one.
-type rar struct{}
+// what is in this one. What may hold programs of RAR's own is left to a process of
+// its own (rar_process.go).
+type rar struct {
+	alone bool // this is that process
+}
 
 const rarMagic = "Rar!\x1a\x07"
 
@@ -36,7 +39,10 @@ func rarStart(f *format.File) int {
 	return -1
 }
 
-func (rar) Open(j *format.Job, f *format.File) error {
+// MayOverrun says that the library is not asked to come back.
+func (rar) MayOverrun() bool { return true }
+
+func (x rar) Open(j *format.Job, f *format.File) error {
 	a := rarArchive{j: j, f: f, data: f.Data[rarStart(f):]}
 	scan := scanRAR(a.data, "")
 	a.locked = scan.names
@@ -44,8 +50,11 @@ func (rar) Open(j *format.Job, f *format.File) error {
 		j.Mark(f, format.LimitBytes, "rar: model")
 		return nil
 	}
-	if err := j.Hold(rarDictMax); err != nil {
+	if err := j.Hold(max(scan.window, scan.memory)); err != nil {
 		return err
+	}
+	if !x.alone && !scan.plain {
+		return a.decodeElsewhere()
 	}
 	if scan.names || scan.members {
 		if key, ok := a.unlock(scan); ok {

@@ -19,24 +19,34 @@ type rarScan struct {
 	members bool // some members are
 	power   int  // the most rounds that a key takes, as a binary logarithm
 	memory  int  // bytes that a member's model takes, as far as its first block says
+	window  int  // bytes that the library takes for its window
+	plain   bool // no member has programs to be run: RAR 5, or nothing is compressed
 }
 
 // scanRAR passes over the headers of an archive. It stops where they make no
 // sense. Headers of RAR 5 that are encrypted are read with key, if that is not "".
 func scanRAR(b []byte, key string) rarScan {
 	if len(b) > 8 && b[6] == 1 {
-		return scanRAR5(b[8:], key)
+		s := scanRAR5(b[8:], key)
+		s.window, s.plain = rarDictMax, true
+		return s
 	}
-	return scanRAR4(b[min(7, len(b)):])
+	s := scanRAR4(b[min(7, len(b)):])
+	s.window = 4 << 20 // the largest there is
+	return s
 }
 
 // scanRAR4 reads the headers of RAR 1.5 to 4.
 func scanRAR4(b []byte) (s rarScan) {
+	packed := false
 	for range 1 << 16 {
 		if len(b) < 7 {
+			s.plain = !packed
 			return s
 		}
 		kind, flags, size := b[2], le16(b[3:]), uint64(le16(b[5:]))
+		// What the library might read in another way is as good as compressed.
+		packed = packed || kind == 0x74 && flags&0x8000 == 0 || kind == 0x73 && flags&2 != 0 || kind == 0x7a && flags&0x100 != 0
 		if size < 7 || size > uint64(len(b)) {
 			return s
 		}
@@ -57,12 +67,14 @@ func scanRAR4(b []byte) (s rarScan) {
 				data |= uint64(le32(b[32:])) << 32
 			}
 			s.members = s.members || flags&4 != 0
+			packed = packed || size <= 25 || b[25] != 0x30
 			// A block of PPMd begins with a set bit; bit 5 says that the size of the model
 			// follows, in MiB less one.
 			if p := b[size:]; flags&4 == 0 && size > 25 && b[25] != 0x30 && len(p) > 2 && p[0]&0xa0 == 0xa0 {
 				s.memory = max(s.memory, (int(p[1])+1)<<20)
 			}
 		case 0x7b:
+			s.plain = !packed
 			return s
 		}
 		if data > uint64(len(b))-size {

@@ -161,7 +161,7 @@ func TestRAREncrypted(t *testing.T) {
 			t.Errorf("%s with %q: files %q, marks %v", tt.name, tt.keys, o.order, o.marks)
 		}
 	}
-	if o := open(t, rar4(0x80, 4, 29, 0x30, rarMembers...), format.Limits{}, []string{"x"}, rar{}); o.marked(format.Encrypted) != 1 {
+	if o := open(t, rar4(0x80, 4, 29, 0x30, rarMembers...), format.Limits{Run: here}, []string{"x"}, rar{}); o.marked(format.Encrypted) != 1 {
 		t.Errorf("names of RAR 4: marks %v", o.marks)
 	}
 	if o := open(t, rar4(0, 4, 29, 0x30, rarMembers...), format.Limits{}, nil, rar{}); o.marked(format.Encrypted) != 2 {
@@ -181,7 +181,7 @@ func TestRARRefused(t *testing.T) {
 		"damage":     {rar4(0, 0, 29, 0x33, "a", "\x00\x01\x02xxxxxxxxxxxx"), format.Damaged},
 	} {
 		var o opening
-		got := allocated(func() { o = open(t, tt.b, format.Limits{}, nil, rar{}) })
+		got := allocated(func() { o = open(t, tt.b, format.Limits{Run: here}, nil, rar{}) })
 		if o.marked(tt.mark) != 1 || got > 8<<20 {
 			t.Errorf("%s: marks %v, %d KiB", name, o.marks, got>>10)
 		}
@@ -204,5 +204,5 @@ func FuzzRAR(f *testing.F) {
 	f.Add(rar5{}.build(rarMembers...))
 	f.Add(rar5{compression: 1 << 7}.build(rarMembers...))
 	f.Add(rar5{key: "secret1", power: 2, names: true}.build(rarMembers...))
-	fuzz(f, rar{})
+	fuzz(f, rar{alone: true})
 }

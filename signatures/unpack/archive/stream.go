@@ -97,6 +97,9 @@ func (s *stream) Open(j *format.Job, f *format.File) error {
 	if errors.Is(err, format.ErrStop) && len(data) == 0 {
 		return err
 	}
+	if u, ok := r.(interface{ unread() string }); ok && u.unread() != "" {
+		j.Mark(f, format.Unreadable, u.unread())
+	}
 	if s.guess && err != nil && len(data) < 16 {
 		return nil
 	}
@@ -236,8 +239,12 @@ type lzipReader struct {
 	in     *bytes.Reader
 	b      []byte
 	room   int64
+	taken  int64 // bytes of dictionaries so far
 	member io.Reader
 }
+
+// lzipWindows bounds the dictionaries of all members together, in bytes.
+const lzipWindows = 256 << 20
 
 // next begins the next member, and says whether there is one.
 func (l *lzipReader) next() bool {
@@ -252,6 +259,10 @@ func (l *lzipReader) next() bool {
 	size := uint32(1) << bits
 	size -= size / 16 * uint32(b[5]>>5)
 	_, _ = l.in.Seek(6, io.SeekCurrent)
+	l.taken += min(int64(size), max(l.room, 4096), largestWindow)
+	if l.taken > lzipWindows {
+		return false
+	}
 	var err error
 	l.member, err = newLZMA(0x5d, size, -1, l.room, l.in)
 	return err == nil
@@ -265,6 +276,9 @@ func (l *lzipReader) Read(p []byte) (int, error) {
 	}
 	_, _ = l.in.Seek(lzipTrailer, io.SeekCurrent)
 	if l.in.Len() <= 0 || !l.next() {
+		if l.taken > lzipWindows {
+			return n, errors.New("lzip: more dictionaries than are allowed")
+		}
 		return n, io.EOF
 	}
 	return n, nil // the caller looks at the clock

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ulikunitz/xz/lzma"
 
@@ -41,6 +42,16 @@ func TestStream(t *testing.T) {
 		{"xz cut off", "a.xz", unpacktest.XZ(small)[:60], "a:0", "damaged"},
 		{"zstd", "a.zst", unpacktest.Zstd(data), "a:70000", ""},
 		{"zstd behind a frame to skip", "a.zst", append([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00junk"), unpacktest.Zstd(data)...), "a:70000", ""},
+		{"zstd behind two frames to skip", "a.zst", append([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00junk\x5f\x2a\x4d\x18\x00\x00\x00\x00"), unpacktest.Zstd(data)...), "a:70000", ""},
+		{"frames to skip alone", "a.zst", []byte("\x50\x2a\x4d\x18\x04\x00\x00\x00junk\x5f\x2a\x4d\x18\x00\x00\x00\x00"), "", ""},
+		{"zstd with a window of 2 GiB", "a.zst", wideZstd(small, 21<<3), "a:300", ""},
+		{"zstd with two such", "a.zst", slices.Concat(wideZstd(data[:300], 21<<3), unpacktest.Zstd(data[300:600]), wideZstd(data[600:900], 17<<3|7)), "a:900", ""},
+		{"zstd with a window of 16 MiB", "a.zst", wideZstd(small, 14<<3), "a:300", ""},
+		{"gzip with a wrong checksum, and more", "a.gz", slices.Concat(wrongGzip(gz(data[:30000], "")), gz(data[30000:], "")), "a:70000", "damaged"},
+		{"gzip with a wrong checksum", "a.gz", wrongGzip(gz(data, "")), "a:70000", "damaged"},
+		{"lzip", "a.lz", lzipped(data), "a:70000", ""},
+		{"lzip of two members", "a.tar.lz", slices.Concat(lzipped(data[:30000]), lzipped(data[30000:])), "a.tar:70000", ""},
+		{"lzip with something behind", "a.lz", append(lzipped(data), "LZIP something behind it"...), "a:70000", ""},
 		{"lzma", "a.lzma", unpacktest.LZMA(data), "a:70000", ""},
 		{"compress", "a.Z", unpacktest.Compress(data), "a:70000", ""},
 		{"zlib", "a", unpacktest.Zlib(data), "a:70000", ""},
@@ -174,5 +185,86 @@ func TestLzip(t *testing.T) {
 	packed = append(packed, make([]byte, 20)...)
 	if o := unpacked(t, format.Limits{}, "a.lz", packed); len(o.files) != 2 || !bytes.Equal(o.files[1].Data, text(5000)) || len(o.marks) > 0 {
 		t.Errorf("%s %v", o.names(), o.marks)
+	}
+}
+
+// wideZstd is a frame of one raw block with this descriptor of its window.
+func wideZstd(data []byte, window byte) []byte {
+	head := uint32(len(data))<<3 | 1
+	return append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, window, byte(head), byte(head >> 8), byte(head >> 16)}, data...)
+}
+
+// wrongGzip makes the checksum wrong.
+func wrongGzip(b []byte) []byte {
+	b[len(b)-8] ^= 1
+	return b
+}
+
+// lzipped is a member of an lzip file: the stream of an lzma file, whose
+// properties are lzip's, and a trailer.
+func lzipped(data []byte) []byte {
+	var b bytes.Buffer
+	w, err := lzma.WriterConfig{Properties: &lzma.Properties{LC: 3, LP: 0, PB: 2}, DictCap: 1 << 16, EOSMarker: true, Size: -1}.NewWriter(&b)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return slices.Concat([]byte("LZIP\x01\x10"), b.Bytes()[13:], make([]byte, lzipTrailer))
+}
+
+// TestLzipMembers: members that each ask for a dictionary do not get them all.
+func TestLzipMembers(t *testing.T) {
+	member := lzipped(nil)
+	member[5] = 24 // 16 MiB
+	b := bytes.Repeat(member, 2000)
+	if got := allocated(func() { unpacked(t, format.Limits{}, "a.lz", b) }); got > 300<<20 {
+		t.Errorf("%d KiB", got>>10)
+	}
+}
+
+// TestXZFilters reads what xz writes with filters in front of the compression.
+func TestXZFilters(t *testing.T) {
+	xz, err := exec.LookPath("xz")
+	if err != nil {
+		t.Skip("NOT RUN: there is no xz here")
+	}
+	// A program: calls and jumps, near each other and in rows.
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Skip("NOT RUN: ", err)
+	}
+	program = program[min(len(program), 1<<20):min(len(program), 3<<19)]
+	calls := make([]byte, 0, 100_000)
+	for i := uint32(1); len(calls) < 99_000; i = i*1664525 + 1013904223 {
+		calls = append(calls, 0xe8|byte(i>>31), byte(i>>8), [4]byte{0xe8, 0, 0xff, 0xe9}[i>>20&3], [4]byte{0, 0xff, 0, 0xe8}[i>>24&3])
+	}
+	for _, c := range []struct{ args, mark string }{
+		{"--x86 --lzma2=preset=0", ""},
+		{"--x86=start=4096 --lzma2=preset=0", ""},
+		{"--delta=dist=1 --lzma2=preset=0", ""},
+		{"--delta=dist=4 --lzma2=preset=0", ""},
+		{"--delta=dist=256 --x86 --lzma2=preset=0", ""},
+		{"--x86 --delta=dist=3 --x86 --lzma2=preset=0", ""},
+		{"--arm --lzma2=preset=0", format.Unreadable},
+	} {
+		for name, data := range map[string][]byte{"program": program, "calls": calls} {
+			cmd := exec.Command(xz, append(strings.Fields(c.args), "-c", "-T1")...)
+			cmd.Stdin = bytes.NewReader(data)
+			packed, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("xz %s: %v", c.args, err)
+			}
+			o := unpacked(t, format.Limits{Time: 20 * time.Second}, "a.xz", packed)
+			if o.kinds() != c.mark || len(o.files) < 2 || len(o.files[1].Data) != len(data) {
+				t.Errorf("%s, %s: files %q, marks %v", c.args, name, o.names(), o.marks)
+			} else if c.mark == "" && !bytes.Equal(o.files[1].Data, data) {
+				t.Errorf("%s, %s: not what was packed", c.args, name)
+			}
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz/lzma"
@@ -38,8 +39,7 @@ func newLZMA(properties byte, dictionary uint32, size, room int64, r io.Reader) 
 
 // An xzReader reads the streams and blocks of an xz file. The library's own
 // reader allocates the dictionary that a header asks for, up to 4 GiB; this one
-// counts first what the chunks of a block make. Blocks with a filter besides LZMA2
-// are not read.
+// counts first what the chunks of a block make.
 //
 // The XZ File Format 1.1.0, sections 2 and 3.
 type xzReader struct {
@@ -48,6 +48,8 @@ type xzReader struct {
 	room  int64
 	block io.Reader
 	after int // where in b the block ends
+
+	strange string // a filter that was not undone
 }
 
 var (
@@ -105,7 +107,12 @@ func (x *xzReader) next() error {
 	if len(x.b) < size || size < 12 {
 		return errXZCut
 	}
-	dictionary, err := xzDictionary(x.b[1 : size-4])
+	filters, err := xzFilters(x.b[1 : size-4])
+	if err != nil {
+		return err
+	}
+	last := filters[len(filters)-1]
+	dictionary, err := xzDictionary(last)
 	if err != nil {
 		return err
 	}
@@ -116,8 +123,20 @@ func (x *xzReader) next() error {
 	}
 	x.block, err = lzma.Reader2Config{DictCap: int(min(window, largestWindow))}.NewReader2(bytes.NewReader(x.b[size : size+length]))
 	x.after = size + (length+3)&^3 + x.check
-	return err
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(filters[:len(filters)-1]) {
+		var known bool
+		if x.block, known = unfilter(x.block, f.id, f.properties); !known {
+			x.strange = fmt.Sprintf("xz: filter %#x", f.id)
+		}
+	}
+	return nil
 }
+
+// unread names what was not undone, "" for nothing.
+func (x *xzReader) unread() string { return x.strange }
 
 // index skips the index and the footer of a stream. Section 4.
 func (x *xzReader) index() error {
@@ -143,31 +162,52 @@ func (x *xzReader) index() error {
 	return nil
 }
 
-// xzDictionary is the size of the dictionary that a block header asks for.
-// Section 3.1: flags, sizes, filters.
-func xzDictionary(h []byte) (int64, error) {
+// An xzFilter is one of those that a block went through.
+type xzFilter struct {
+	id         uint64
+	properties []byte
+}
+
+// xzFilters are those that a block header names. Section 3.1: flags, sizes,
+// filters; the last of them is LZMA2.
+func xzFilters(h []byte) (filters []xzFilter, err error) {
 	flags := h[0]
 	h = h[1:]
+	number := func() uint64 {
+		v, n := binary.Uvarint(h)
+		if n <= 0 {
+			h, err = nil, errXZ
+			return 0
+		}
+		h = h[n:]
+		return v
+	}
 	for _, bit := range []byte{0x40, 0x80} {
 		if flags&bit != 0 {
-			_, n := binary.Uvarint(h)
-			if n <= 0 {
-				return 0, errXZ
-			}
-			h = h[n:]
+			number()
 		}
 	}
-	if flags&3 != 0 {
-		return 0, errors.New("xz: a filter that nothing here reads")
+	for range flags&3 + 1 {
+		id, size := number(), number()
+		if err != nil || size > uint64(len(h)) {
+			return nil, errXZ
+		}
+		filters = append(filters, xzFilter{id, h[:size]})
+		h = h[size:]
 	}
-	// Section 5.3.1: LZMA2 has id 0x21 and one byte of properties.
-	if len(h) < 3 || h[0] != 0x21 || h[1] != 1 || h[2] > 40 {
+	return filters, err
+}
+
+// xzDictionary is the size of the dictionary that LZMA2 asks for. Section 5.3.1.
+func xzDictionary(f xzFilter) (int64, error) {
+	if f.id != xzLZMA2 || len(f.properties) != 1 || f.properties[0] > 40 {
 		return 0, errXZ
 	}
-	if h[2] == 40 {
+	bits := f.properties[0]
+	if bits == 40 {
 		return 1<<32 - 1, nil
 	}
-	return int64(2|h[2]&1) << (h[2]/2 + 11), nil
+	return int64(2|bits&1) << (bits/2 + 11), nil
 }
 
 // xzChunks counts the bytes that the LZMA2 chunks at the beginning of b make, and

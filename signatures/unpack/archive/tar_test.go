@@ -72,7 +72,41 @@ func TestTarSparse(t *testing.T) {
 	}
 	copy(h[148:], []byte{'0', '0' + byte(sum>>12&7), '0' + byte(sum>>9&7), '0' + byte(sum>>6&7), '0' + byte(sum>>3&7), '0' + byte(sum&7), 0, ' '})
 	o := unpacked(t, format.Limits{}, "file.tar", append(h, make([]byte, 1024)...))
-	if len(o.files) != 2 || len(o.files[1].Data) != 1<<20+1024*200 || !o.files[1].Cut || o.kinds() != format.LimitRatio {
+	if len(o.files) != 2 || len(o.files[1].Data) != 16<<20 || !o.files[1].Cut || o.kinds() != format.LimitRatio {
 		t.Errorf("%s %v", o.names(), o.marks)
+	}
+}
+
+// TestTarAnyhow: what stands around the members, and what the first of them is
+// called, hides none.
+func TestTarAnyhow(t *testing.T) {
+	small := unpacktest.File{Name: "b.js", Data: text(300)}
+	plain := unpacktest.Tar(tar.FormatUSTAR, small)
+	named := func(name string) []byte {
+		return unpacktest.Tar(tar.FormatUSTAR, unpacktest.File{Name: name, Data: text(20)}, small)
+	}
+	zeros := make([]byte, 20<<10)
+	record := append(slices.Clone(plain), make([]byte, tarRecord-len(plain))...)
+	for name, c := range map[string]struct {
+		data  []byte
+		files string
+		marks string
+	}{
+		"called like a PDF":         {named("%PDF-1.4"), "%PDF-1.4:20 b.js:300", ""},
+		"called like a program":     {named("MZ"), "MZ:20 b.js:300", ""},
+		"called like a zip":         {named("PK\x05\x06"), "PK\x05\x06:20 b.js:300", ""},
+		"called like a picture":     {named("GIF89a"), "GIF89a:20 b.js:300", ""},
+		"zeros in front":            {append(slices.Clone(zeros), plain...), "b.js:300", ""},
+		"zeros behind":              {append(slices.Clone(plain), zeros...), "b.js:300", ""},
+		"another archive behind":    {append(slices.Clone(plain), named("a")...), "b.js:300 a:20", format.Ambiguous},
+		"something in its record":   {append(slices.Clone(plain), bytes.Repeat([]byte("x"), 1024)...), "b.js:300", ""},
+		"something behind":          {append(slices.Clone(record), bytes.Repeat([]byte("x"), 1024)...), "b.js:300", format.Damaged},
+		"zeros, something behind":   {slices.Concat(record, zeros, bytes.Repeat([]byte("x"), 1024)), "b.js:300", format.Damaged},
+		"not a tar: a program":      {append([]byte("MZ\x90\x00"), make([]byte, 1000)...), "", ""},
+		"not a tar: zeros and text": {append(make([]byte, 1024), text(2000)...), "", ""},
+	} {
+		if o := unpacked(t, format.Limits{}, "file.bin", c.data); o.names() != c.files || o.kinds() != c.marks {
+			t.Errorf("%s: files %q, want %q; marks %v, want %q", name, o.names(), c.files, o.marks, c.marks)
+		}
 	}
 }

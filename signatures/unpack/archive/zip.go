@@ -33,7 +33,7 @@ func (zipFormat) Reads(f *format.File) bool {
 	if len(b) < 22 || f.Kind == format.Mail || f.Kind == format.Macro || f.Kind == format.Script {
 		return false
 	}
-	return bytes.HasPrefix(b, zipLocal) || bytes.HasPrefix(b, zipEnd) || spanned(b) || bytes.Contains(b[max(0, len(b)-zipTail):], zipEnd)
+	return bytes.HasPrefix(b, zipLocal) || bytes.HasPrefix(b, zipEnd) || spanned(b) || zipAtEnd(b) && !guest(f)
 }
 
 // spanned says that the archive was to be split over several disks. APPNOTE
@@ -60,6 +60,7 @@ type zipArchive struct {
 	codec   zipCodec
 	lock    zipLock
 	damage  error
+	guest   bool // it lies in a file of a format whose reader finds it, too
 }
 
 // A span is a stretch of bytes.
@@ -73,14 +74,28 @@ type zipMember struct {
 }
 
 func (zipFormat) Open(j *format.Job, f *format.File) error {
-	a := &zipArchive{j: j, f: f, b: f.Data, most: 2*j.Limits().Members + 2, known: map[int64][]byte{}}
+	return openZip(j, f, false)
+}
+
+func openZip(j *format.Job, f *format.File, guest bool) error {
+	a := &zipArchive{j: j, f: f, b: f.Data, most: 2*j.Limits().Members + 2, known: map[int64][]byte{}, guest: guest}
 	defer a.codec.close()
 	err := a.read()
 	a.lock.report(a)
 	if errors.Is(err, format.ErrStop) {
 		return err
 	}
+	if a.guest {
+		return nil
+	}
 	return a.damage
+}
+
+// ambiguous marks that readers disagree.
+func (a *zipArchive) ambiguous(detail string) {
+	if !a.guest {
+		a.j.Mark(a.f, format.Ambiguous, detail)
+	}
 }
 
 func (a *zipArchive) read() error {
@@ -88,7 +103,7 @@ func (a *zipArchive) read() error {
 		return err
 	}
 	if len(a.listed) > 0 && foreign(a.f.Type) {
-		a.j.Mark(a.f, format.Ambiguous, "a zip archive in "+a.f.Type)
+		a.ambiguous("a zip archive in " + a.f.Type)
 	}
 	a.overlaps()
 	for i := range a.listed {
@@ -117,7 +132,7 @@ func (a *zipArchive) directories() error {
 			continue // of an archive that is a member of this one
 		}
 		if len(a.listed) > 0 {
-			a.j.Mark(a.f, format.Ambiguous, "several end records")
+			a.ambiguous("several end records")
 		}
 		r := readEnd(a.b, at)
 		a.covered = append(a.covered, span{r.at, r.end})
@@ -125,7 +140,7 @@ func (a *zipArchive) directories() error {
 			n, end := a.directory(r.start, r.base)
 			a.covered = append(a.covered, span{r.start, max(end, r.at)})
 			if counted := int64(n); r.wide && counted != r.count || !r.wide && counted&0xffff != r.count&0xffff {
-				a.j.Mark(a.f, format.Ambiguous, fmt.Sprintf("the end record counts %d members, the directory has %d", r.count, n))
+				a.ambiguous(fmt.Sprintf("the end record counts %d members, the directory has %d", r.count, n))
 			}
 		} else if r.count > 0 {
 			a.damage = errors.New("the directory is missing")
@@ -133,7 +148,7 @@ func (a *zipArchive) directories() error {
 		if r.another >= 0 && !a.covers(r.another) {
 			_, end := a.directory(r.another, 0)
 			a.covered = append(a.covered, span{r.another, end})
-			a.j.Mark(a.f, format.Ambiguous, "two directories")
+			a.ambiguous("two directories")
 		}
 		if len(a.listed) >= a.most {
 			break
@@ -193,7 +208,7 @@ func (a *zipArchive) overlaps() {
 			order = append(order, m)
 		}
 		if at, twice := names[string(m.central.name)]; twice && at != m.at && !isDirectory(m.central.name) {
-			a.j.Mark(a.f, format.Ambiguous, "two members are called "+zipName(m.central.name))
+			a.ambiguous("two members are called " + zipName(m.central.name))
 		}
 		names[string(m.central.name)] = m.at
 	}
@@ -211,7 +226,7 @@ func (a *zipArchive) overlaps() {
 	case n > overlapsRead:
 		a.j.Mark(a.f, format.LimitRatio, fmt.Sprintf("%d members lie over each other", n))
 	case n > 0:
-		a.j.Mark(a.f, format.Ambiguous, "members lie over each other")
+		a.ambiguous("members lie over each other")
 	}
 	skipped := 0
 	a.listed = slices.DeleteFunc(a.listed, func(m zipMember) bool {
@@ -232,7 +247,7 @@ func (a *zipArchive) listedMember(m *zipMember) error {
 	h := m.central
 	h.offset = l.offset
 	if strange := a.compare(&h, &l); strange != "" {
-		a.j.Mark(a.f, format.Ambiguous, strange+": "+zipName(h.name))
+		a.ambiguous(strange + ": " + zipName(h.name))
 		if l.packed == 0 && l.flags&zipStreamed != 0 {
 			l.packed, l.size, l.crc = h.packed, h.size, h.crc
 		}
@@ -330,7 +345,7 @@ func (a *zipArchive) gaps() error {
 				return err
 			}
 			if used >= 0 && !whole {
-				a.j.Mark(a.f, format.Ambiguous, "not in the directory: "+zipName(h.name))
+				a.ambiguous("not in the directory: " + zipName(h.name))
 			}
 			at = max(at+30, min(h.offset+used, g.to))
 		}
@@ -435,7 +450,7 @@ func (a *zipArchive) otherwise(h *zipHeader, body []byte) error {
 	default:
 		return nil
 	}
-	a.j.Mark(a.f, format.Ambiguous, "another method than its header says: "+file.Name)
+	a.ambiguous("another method than its header says: " + file.Name)
 	err := a.j.Emit(file)
 	a.j.Done(file.Data)
 	return err

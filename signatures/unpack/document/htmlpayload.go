@@ -19,12 +19,35 @@ func (h *page) take(data []byte) ([]byte, error) {
 
 // payload tries the ways in which a page hides a file in a text of a script.
 func (h *page) payload(text []byte) error {
-	data := undisguised(text)
+	data := undisguised(withoutScheme(text))
+	if isFont(data) {
+		return nil
+	}
 	if data == nil {
 		h.dense.add(text)
 		return nil
 	}
 	return h.keep(data)
+}
+
+// withoutScheme is the data of a data: URL, and any other text as it is.
+func withoutScheme(text []byte) []byte {
+	if len(text) > 5 && equalFold(text, "data:") {
+		if comma := bytes.IndexByte(text[:min(len(text), 200)], ','); comma > 0 {
+			return text[comma+1:]
+		}
+	}
+	return text
+}
+
+// isFont says whether b begins as the fonts of pages do.
+func isFont(b []byte) bool {
+	for _, magic := range []string{"wOFF", "wOF2", "OTTO", "true\x00", "\x00\x01\x00\x00\x00"} {
+		if bytes.HasPrefix(b, []byte(magic)) {
+			return true
+		}
+	}
+	return false
 }
 
 // undisguised is what one of the ways of hiding a file in a text gives; nil for none.
@@ -198,6 +221,9 @@ func unbase64Text(b []byte) []byte {
 	}
 	turned := unbase64(reversed(b))
 	if format.Detect(turned) != "" || isText(turned) {
+		return turned
+	}
+	if turned := unshift(b); turned != nil {
 		return turned
 	}
 	return data

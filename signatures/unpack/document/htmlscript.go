@@ -13,11 +13,10 @@ const (
 
 // script looks for the texts that one script may decode.
 func (h *page) script(plain []byte) error {
-	if err := h.j.Check(); err != nil || len(plain) < htmlSmall {
+	if err := h.j.Check(); err != nil {
 		return err
 	}
-	runs := h.literals(plain)
-	for _, run := range runs {
+	for _, run := range h.literals(plain) {
 		if h.files >= htmlFiles {
 			break
 		}

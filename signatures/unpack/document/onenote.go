@@ -42,7 +42,10 @@ func (noteFormat) Open(j *format.Job, f *format.File) error {
 		length := binary.LittleEndian.Uint64(b)
 		b = b[20:]
 		data, cut := b, length > uint64(len(b))
-		if !cut {
+		if cut {
+			// The rest, and the files in it: the length may be there to hide them.
+			data, _ = j.Take(b)
+		} else {
 			data = b[:length]
 		}
 		if err := j.Check(); err != nil {
@@ -64,7 +67,9 @@ func (noteFormat) Open(j *format.Job, f *format.File) error {
 		if err := j.Emit(x); err != nil {
 			return err
 		}
-		b = b[len(data):]
+		if !cut {
+			b = b[len(data):]
+		}
 	}
 }
 

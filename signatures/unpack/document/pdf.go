@@ -256,12 +256,16 @@ func pdfNumberBefore(b []byte, comment bool) (rest []byte, n int64, apart, ok bo
 		if end = len(b); !comment || end == 0 {
 			break
 		}
-		start := bytes.LastIndexAny(b, "\r\n") + 1
-		k := bytes.IndexByte(b[start:], '%')
+		// Before the end of a line only, so that a line is gone over once.
+		k, start := -1, 0
+		if line {
+			start = bytes.LastIndexAny(b, "\r\n") + 1
+			k = bytes.IndexByte(b[start:], '%')
+		}
 		if k < 0 && n < 0 {
 			break // behind the last number no comment is left
 		}
-		if k < 0 || !line {
+		if k < 0 {
 			return nil, 0, false, false
 		}
 		b, n = b[:start+k], -1

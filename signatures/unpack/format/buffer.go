@@ -25,7 +25,7 @@ type buffers struct {
 type lease struct {
 	buf     []byte
 	counted bool
-	foreign bool // it is not ours to use again
+	foreign bool  // it is not ours to use again
 	model   int64 // bytes that decoders of the open file have, if this is no buffer
 }
 

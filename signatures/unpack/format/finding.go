@@ -1,6 +1,10 @@
 package format
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // The most bytes that are kept of what a mail makes up.
 const (
@@ -13,6 +17,8 @@ const (
 // Mark notes something remarkable about f. The same is noted once; a limit once
 // in all.
 func (j *Job) Mark(f *File, kind, detail string) {
+	j.noting.Lock()
+	defer j.noting.Unlock()
 	n := j.counts[kind]
 	if n >= j.limits.Marks || n > 0 && strings.HasPrefix(kind, "limit_") {
 		return
@@ -37,6 +43,8 @@ func (j *Job) Mark(f *File, kind, detail string) {
 // Link notes an address that f leads to and that the text of the message does not
 // show.
 func (j *Job) Link(f *File, address string) {
+	j.noting.Lock()
+	defer j.noting.Unlock()
 	if len(j.links) >= j.limits.Links || len(address) > maxLink || address == "" {
 		return
 	}
@@ -51,14 +59,47 @@ func (j *Job) Link(f *File, address string) {
 	j.links = append(j.links, address)
 }
 
-// Marks are those made so far, in order.
-func (j *Job) Marks() []Mark { return j.marks }
+// fault notes an error of ours.
+func (j *Job) fault(err error) {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	j.faults = append(j.faults, err)
+}
+
+// Marks are those made so far, in order. Like Links, Faults and End it may be
+// called while the Job's goroutine works.
+func (j *Job) Marks() []Mark {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	return slices.Clone(j.marks)
+}
 
 // Links are those noted so far, each once.
-func (j *Job) Links() []string { return j.links }
+func (j *Job) Links() []string {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	return slices.Clone(j.links)
+}
 
 // Faults are errors of ours: panics of a format, and what visit returned.
-func (j *Job) Faults() []error { return j.faults }
+func (j *Job) Faults() []error {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	return slices.Clone(j.faults)
+}
+
+// End is when the job's time is over. Waiting for a place in the Gate moves it.
+func (j *Job) End() time.Time {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	return j.end
+}
+
+func (j *Job) setEnd(end time.Time) {
+	j.noting.Lock()
+	defer j.noting.Unlock()
+	j.end = end
+}
 
 // Bytes is how many bytes were unpacked.
 func (j *Job) Bytes() int64 { return j.bytes }

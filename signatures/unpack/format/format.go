@@ -70,6 +70,10 @@ type Format interface {
 	Open(j *Job, f *File) error
 }
 
+// An Overrunner is a Format whose decoder may work on for long without asking the
+// Job.
+type Overrunner interface{ MayOverrun() bool }
+
 // A Mark is something remarkable that was found while unpacking.
 type Mark struct {
 	Kind   string // one of the constants of this package

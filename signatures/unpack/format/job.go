@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -19,19 +21,30 @@ type Limits struct {
 	MemberBytes int64         // bytes of one file: 16 MiB
 	Bytes       int64         // bytes of all files: 96 MiB
 	Open        int64         // bytes of the files that are open inside each other: 32 MiB
-	Ratio       int64         // bytes of a file for each byte that it was packed in, beyond the first MiB: 200
-	Growth      int64         // bytes of all files for each byte of the message, beyond the first 8 MiB: 100
+	Ratio       int64         // bytes of a file for each byte that it was packed in, if it has more than 16 MiB: 200
+	Growth      int64         // bytes of all files for each byte of the message, beyond the first 16 MiB: 100
 	Time        time.Duration // in all: 2 s
 	Links       int           // links kept: 200
 	Marks       int           // marks kept of each kind: 20
 	Gate        *Gate         // shared by all jobs of the process; nil: none
+	Owner       string        // whose job it is, for the Gate; "" unknown
+	// Cautious leaves out formats that may overrun their time.
+	Cautious bool
+	// Run has a decoder do its work in a process of its own: what in yields is what
+	// it reads, and out is called with what it writes. The process ends with ctx. nil:
+	// what only such a decoder can read is not read.
+	Run func(ctx context.Context, decoder string, in io.Reader, out func(io.Reader) error) error
 }
 
 // ErrStop says that the Job's limits are used up: return at once.
 var ErrStop = errors.New("unpack: a limit is reached")
 
+// ErrBusy says that too many others hold much memory for this file to be opened.
+// The Format that gets it from the Job returns it.
+var ErrBusy = errors.New("unpack: no place for so much memory")
+
 // A Job is the work on one message: what is left of its limits, and what was
-// found. It belongs to one goroutine.
+// found. It belongs to one goroutine, but for what it has noted.
 type Job struct {
 	ctx       context.Context
 	limits    Limits
@@ -46,9 +59,13 @@ type Job struct {
 	whole   int64 // bytes of the largest file that came first: the message
 	held    *File // the file that is open
 	memory  buffers
+	latest  time.Time // end, if all the waiting that there may be was needed
 	inside  bool      // it has a place in the Gate
 	entered time.Time // since then
+	small   bool      // it got none, and goes on with what needs none
 	stopped bool
+
+	noting sync.Mutex // for the following, and end
 
 	marks  []Mark
 	counts map[string]int
@@ -84,7 +101,14 @@ func NewJob(ctx context.Context, l Limits, formats []Format, passwords []string,
 	l.Time = cmp.Or(l.Time, 2*time.Second)
 	l.Links = cmp.Or(l.Links, 200)
 	l.Marks = cmp.Or(l.Marks, 20)
-	return &Job{ctx: ctx, limits: l, end: time.Now().Add(l.Time), formats: formats, passwords: passwords, visit: visit, memory: buffers{gate: l.Gate}, seed: maphash.MakeSeed()}
+	now := time.Now()
+	j := &Job{ctx: ctx, limits: l, end: now.Add(l.Time), latest: now.Add(2 * l.Time), formats: formats, passwords: passwords, visit: visit, memory: buffers{gate: l.Gate}, seed: maphash.MakeSeed()}
+	if deadline, ok := ctx.Deadline(); ok {
+		if last := now.Add(deadline.Sub(now) * 3 / 4); last.Before(j.latest) {
+			j.latest = last
+		}
+	}
+	return j
 }
 
 // AskPasswords sets where further passwords come from. ask is called only when
@@ -111,7 +135,7 @@ func (j *Job) Check() error {
 	if j.stopped {
 		return ErrStop
 	}
-	if j.ctx.Err() != nil || time.Now().After(j.end) {
+	if j.ctx.Err() != nil || time.Now().After(j.end) { // only this goroutine sets end
 		return j.stop(j.held, LimitTime)
 	}
 	return nil
@@ -123,6 +147,10 @@ func (j *Job) stop(f *File, why string) error {
 	j.stopped = true
 	return ErrStop
 }
+
+// free is how many bytes good files may expand to from next to nothing: pictures
+// and tables that are empty.
+const free = 16 << 20
 
 // Room is how many bytes Read or Take would let through of a file that was packed
 // in so many bytes (-1: unknown, the open container's size counts), and which
@@ -136,12 +164,13 @@ func (j *Job) Room(packed int64) (bytes int64, limit string) {
 		bytes int64
 		limit string
 	}{
-		{1<<20 + max(packed, 0)*j.limits.Ratio, LimitRatio},
-		{8<<20 + j.whole*j.limits.Growth - j.bytes, LimitRatio},
+		{max(free, max(packed, 0)*j.limits.Ratio), LimitRatio},
+		{free + j.whole*j.limits.Growth - j.bytes, LimitRatio},
 		{j.limits.Bytes - j.bytes, LimitBytes},
 		{j.limits.Open - j.memory.held, LimitBytes},
+		{j.light(), LimitTime},
 	} {
-		if l.bytes < bytes {
+		if l.bytes < bytes || l.bytes == bytes && l.limit == LimitRatio {
 			bytes, limit = max(l.bytes, 0), l.limit
 		}
 	}
@@ -159,8 +188,9 @@ func (j *Job) Read(r io.Reader, packed int64) (data []byte, cut bool, err error)
 		packed = int64(len(j.held.Data))
 	}
 	first := int(min(most, max(512, 2*packed)))
-	if err := j.enter(first); err != nil {
-		return nil, true, err
+	if !j.enter(first) {
+		most, why = j.Room(packed)
+		first = min(first, int(most))
 	}
 	buf := j.memory.get(first)
 	defer func() { // also when r panics
@@ -170,15 +200,17 @@ func (j *Job) Read(r io.Reader, packed int64) (data []byte, cut bool, err error)
 	var more [1]byte
 	for checked, turns := 0, 0; ; turns++ {
 		n := 0
-		if int64(len(buf)) == most {
+		if int64(len(buf)) >= most {
 			if n, err = r.Read(more[:]); n > 0 {
 				j.Mark(j.held, why, "")
 				return buf, true, nil
 			}
 		} else {
 			if len(buf) == cap(buf) {
-				if err := j.enter(2 * cap(buf)); err != nil {
-					return buf, true, err
+				if !j.enter(2 * cap(buf)) {
+					if most, why = j.Room(packed); int64(len(buf)) >= most {
+						continue
+					}
 				}
 				larger := append(j.memory.get(int(min(most, int64(2*cap(buf))))), buf...)
 				j.memory.put(buf)
@@ -212,7 +244,10 @@ func (j *Job) Take(b []byte) (data []byte, cut bool) {
 
 // Done gives the memory of what Read returned back, once nothing looks at it any
 // more. A format that reads many files calls it behind each Emit.
-func (j *Job) Done(data []byte) { j.memory.done(data) }
+func (j *Job) Done(data []byte) {
+	j.memory.done(data)
+	j.rest()
+}
 
 // Spend counts n against an allowance of the whole job that a format has for work
 // of its own, and says whether the sum is still most at most.
@@ -224,9 +259,17 @@ func (j *Job) Spend(what string, n, most int64) bool {
 	return j.spent[what] <= most
 }
 
-// Hold asks for a place in the Gate before a decoder takes n bytes for itself: a
-// dictionary, a model.
-func (j *Job) Hold(n int) error { return j.enter(n) }
+// Hold asks for a place in the Gate before the open file's decoder takes n bytes for
+// itself: a dictionary, a model. It returns ErrBusy if there is none.
+func (j *Job) Hold(n int) error {
+	if !j.enter(n) {
+		return ErrBusy
+	}
+	if j.held != nil {
+		j.memory.hold(int64(n))
+	}
+	return nil
+}
 
 // Keep counts memory that a format has made itself among what is open, until the
 // Format that called returns.
@@ -237,16 +280,57 @@ func (j *Job) Keep(data []byte) {
 	}
 }
 
-// enter asks for a place in the Gate when the job is to hold n bytes more.
-func (j *Job) enter(n int) error {
-	if j.inside || j.limits.Gate == nil || j.held == nil || j.memory.held+int64(n) <= heavy {
-		return nil
+// light is how many bytes more the job may hold without a place in the Gate, if it
+// has to do without.
+func (j *Job) light() int64 {
+	if !j.small || j.inside {
+		return math.MaxInt64
 	}
-	if !j.limits.Gate.enter(j.ctx, j.end) {
-		return j.stop(j.held, LimitTime)
+	return heavy - j.memory.held - j.memory.models
+}
+
+// enter asks for a place in the Gate when the job is to hold n bytes more. What it
+// waits is no time of its own, as far as ctx allows. A job that waits in vain goes on
+// with what needs no place, so that a small file is found beside a large one.
+func (j *Job) enter(n int) bool {
+	if j.inside || j.limits.Gate == nil || j.held == nil || j.memory.held+j.memory.models+int64(n) <= heavy {
+		return true
 	}
-	j.inside, j.entered = true, time.Now()
-	return nil
+	if j.small {
+		return false
+	}
+	began, end := time.Now(), j.end
+	if j.latest.After(end) {
+		j.setEnd(j.latest) // for those who watch
+	}
+	j.inside = j.limits.Gate.enter(j.ctx, j.limits.Owner, j.latest.Sub(end))
+	j.entered, j.small = time.Now(), !j.inside
+	if end = end.Add(j.entered.Sub(began)); end.After(j.latest) {
+		end = j.latest
+	}
+	j.setEnd(end)
+	return j.inside
+}
+
+// rest gives the place in the Gate back between two files, if it is wanted and
+// nothing large is held.
+func (j *Job) rest() {
+	if j.inside && j.held != nil && j.memory.all() <= heavy && j.limits.Gate.wanted() {
+		j.leave(false)
+	}
+}
+
+// leave gives the place in the Gate back.
+func (j *Job) leave(finished bool) {
+	j.memory.leave()
+	if !j.inside {
+		return
+	}
+	j.inside = false
+	if finished {
+		j.limits.Gate.free(j.entered)
+	}
+	j.limits.Gate.leave(j.limits.Owner)
 }
 
 // Emit hands a file on: it is visited, and opened if a format reads it. It
@@ -278,8 +362,14 @@ func (j *Job) Visit(f *File) error {
 	} else {
 		j.whole = max(j.whole, int64(len(f.Data)))
 	}
-	if err := j.Check(); err != nil {
-		return err
+	// What lies openly in the message is looked at whatever the time is.
+	if j.stopped {
+		return ErrStop
+	}
+	if f.Parent != nil {
+		if err := j.Check(); err != nil {
+			return err
+		}
 	}
 	if f.Type == "" {
 		f.Type = Detect(f.Data)
@@ -291,7 +381,7 @@ func (j *Job) Visit(f *File) error {
 		}
 	}
 	if err := j.visit(f); err != nil {
-		j.faults = append(j.faults, err)
+		j.fault(err)
 		j.stopped = true
 		return ErrStop
 	}
@@ -330,12 +420,18 @@ func (j *Job) Open(f *File) error {
 			}
 			continue
 		}
+		if x, ok := x.(Overrunner); ok && j.limits.Cautious && x.MayOverrun() {
+			j.Mark(f, Unreadable, x.(Format).Name()+": busy")
+			continue
+		}
 		if j.bytes >= j.limits.Bytes {
 			return j.stop(f, LimitBytes)
 		}
 		if err := j.open(x, f); errors.Is(err, ErrStop) {
 			j.stopped = true
 			return ErrStop
+		} else if errors.Is(err, ErrBusy) {
+			j.Mark(f, LimitTime, x.Name()+": busy")
 		} else if err != nil {
 			j.Mark(f, Damaged, x.Name()+": "+err.Error())
 		}
@@ -361,15 +457,11 @@ func (j *Job) open(x Format, f *File) (err error) {
 		j.held = before
 		j.memory.release(own)
 		if before == nil {
-			j.memory.leave()
-		}
-		if j.inside && before == nil {
-			j.inside = false
-			j.limits.Gate.leave(j.entered)
+			j.leave(true)
 		}
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
-			j.faults = append(j.faults, fmt.Errorf("%s: %w\n%s", x.Name(), err, debug.Stack()))
+			j.fault(fmt.Errorf("%s: %w\n%s", x.Name(), err, debug.Stack()))
 		}
 	}()
 	return x.Open(j, f)

@@ -110,13 +110,28 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("ratio", func(t *testing.T) {
 		j, _ := job(t, Limits{}, func(j *Job, f *File) error {
-			data, cut, err := j.Read(io.LimitReader(zeros{}, 10<<20), 1000)
-			if len(data) != 1<<20+200_000 || !cut || err != nil {
+			data, cut, err := j.Read(io.LimitReader(zeros{}, 20<<20), 1000)
+			if len(data) != 16<<20 || !cut || err != nil {
 				t.Errorf("%d bytes, cut %v, %v", len(data), cut, err)
 			}
 			return nil
 		})
 		if kinds(j) != LimitRatio {
+			t.Error(j.Marks())
+		}
+	})
+	t.Run("good pictures", func(t *testing.T) {
+		// Two empty screens of 6 MB, packed in next to nothing.
+		j, _ := job(t, Limits{}, func(j *Job, f *File) error {
+			for range 2 {
+				data, cut, err := j.Read(io.LimitReader(zeros{}, 6_220_854), 6000)
+				if len(data) != 6_220_854 || cut || err != nil {
+					t.Errorf("%d bytes, cut %v, %v", len(data), cut, err)
+				}
+			}
+			return nil
+		})
+		if kinds(j) != "" {
 			t.Error(j.Marks())
 		}
 	})
@@ -129,7 +144,7 @@ func TestLimits(t *testing.T) {
 			}
 			return nil
 		})
-		if want := int64(8<<20 + 4*100); j.Bytes() != want || kinds(j) != LimitRatio {
+		if want := int64(16<<20 + 4*100); j.Bytes() != want || kinds(j) != LimitRatio {
 			t.Errorf("%d bytes, want %d; %v", j.Bytes(), want, j.Marks())
 		}
 	})
@@ -236,7 +251,7 @@ func TestGate(t *testing.T) {
 				t.Errorf("job %d: %q, want %q", i, got, want)
 			}
 		}
-		if len(gate.slots) != 0 {
+		if gate.taken != 0 || len(gate.held)+len(gate.waiting)+len(gate.turns) != 0 {
 			t.Error("a place is still taken")
 		}
 	})
