@@ -102,7 +102,7 @@ func TestLimitsAreFindings(t *testing.T) {
 	for i := range 50 {
 		many = append(many, fmt.Sprint(i), fmt.Sprint("text ", i))
 	}
-	zeros := archived(t, "zeros", strings.Repeat("\x00", 4<<20))
+	zeros := archived(t, "zeros", strings.Repeat("\x00", 17<<20))
 	for _, c := range []struct {
 		name, content string
 		limits        format.Limits
@@ -113,7 +113,7 @@ func TestLimitsAreFindings(t *testing.T) {
 		{"many", archived(t, many...), format.Limits{Members: 20}, "UNPACK_LIMIT_MEMBERS"},
 		{"few enough", archived(t, many...), format.Limits{Members: 60}, ""},
 		{"zeros", zeros, format.Limits{}, "UNPACK_LIMIT_RATIO"},
-		{"zeros allowed", zeros, format.Limits{Ratio: 2000}, ""},
+		{"zeros allowed", zeros, format.Limits{Ratio: 2000, MemberBytes: 20 << 20, Open: 64 << 20}, ""},
 		{"bytes", zeros, format.Limits{Ratio: 2000, MemberBytes: 1 << 20}, "UNPACK_LIMIT_BYTES"},
 	} {
 		if got := symbols(t, signatures.New(signatures.Config{Limits: c.limits}), mailed("files.zip", c.content)); got != c.want {

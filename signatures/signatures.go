@@ -119,6 +119,7 @@ func (c *Check) Inspect(ctx context.Context, m *engine.Mail) ([]engine.Hit, erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what is left alone stops at its next look at the clock
 	w := &work{Check: c, ctx: ctx, sender: senderOf(m), seen: map[string]bool{}}
+	w.small(m.Message)
 	w.walk = unpack.New(ctx, m.Message, limits, w.visit, w.scanOpen)
 	ended := make(chan struct{})
 	go func() {
@@ -148,6 +149,16 @@ func ownerOf(client netip.Addr) string {
 		return network.String()
 	}
 	return client.String()
+}
+
+// small looks at the small parts for test files, at once: no load and no deadline
+// changes what is said about those.
+func (w *work) small(m *message.Message) {
+	for _, p := range m.Parts() {
+		if len(p.Children) == 0 && len(p.Raw()) <= maxSmall && bytes.Contains(p.Decoded(), eicar) {
+			w.add(Symbol, testFile, 0)
+		}
+	}
 }
 
 // run walks through a message, whose scan as a whole comes last: it takes the
@@ -227,7 +238,7 @@ func senderOf(m *engine.Mail) string {
 // scanned when all of it has been seen.
 func (w *work) visit(f *format.File) error {
 	if bytes.Contains(f.Data, eicar) {
-		w.add(Symbol, "EICAR-Test-File", 0)
+		w.add(Symbol, testFile, 0)
 	}
 	if bytes.Contains(f.Data, gtube) {
 		w.add(Test, "", 0)
@@ -323,20 +334,29 @@ func (w *work) mark(m format.Mark) {
 	}
 }
 
-// usual says that a mark is what good documents have: scripts that format the
-// fields of a form, the button that sends it, and the data of an electronic
-// invoice.
+// usual says that a mark is what good mail has: encryption between people, scripts
+// that format the fields of a form, the button that sends it, and the data of an
+// electronic invoice.
 func usual(m format.Mark) bool {
 	switch m.Kind {
 	case format.PDFScript:
 		return m.Detail == "field"
 	case format.PDFAction:
 		return strings.HasPrefix(m.Detail, "SubmitForm")
+	case format.Encrypted:
+		return m.Detail == "S/MIME"
 	case format.PDFEmbedded:
 		return strings.HasSuffix(strings.ToLower(m.Detail), ".xml")
 	}
 	return false
 }
+
+// testFile is the name of EICAR's, maxSmall how large a part is at most in which it is
+// looked for first, in bytes.
+const (
+	testFile = "EICAR-Test-File"
+	maxSmall = 4 << 10
+)
 
 // maxFaults bounds the faults of one mail.
 const maxFaults = 3

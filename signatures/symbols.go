@@ -56,6 +56,8 @@ var prices = []price{
 	{format.LimitBytes, "UNPACK_LIMIT_BYTES", 0.8, "More bytes in archives than are looked at"},
 	{format.LimitTime, "UNPACK_LIMIT_TIME", 1, "Unpacking took longer than it may"},
 
+	{format.LimitPictures, "UNPACK_LIMIT_PICTURES", 0.05, "Pictures in which no code was looked for"},
+
 	{format.Encrypted, "ARCHIVE_ENCRYPTED", 0.7, "An archive that asks for a password"},
 	{format.Unlocked, "ARCHIVE_PASSWORD_GIVEN", 2.5, "An encrypted archive, and the message gives the password"},
 	{format.Damaged, "ARCHIVE_DAMAGED", 0.3, "A container that breaks off or contradicts itself"},

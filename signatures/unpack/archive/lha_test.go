@@ -131,7 +131,7 @@ func TestLHABomb(t *testing.T) {
 	b := lhaOf(0, "-lh5-", "bomb", append(w.out, 0, 0), 0xf0000000)
 	var o opening
 	got := allocated(func() { o = open(t, b, format.Limits{}, nil, lha{}) })
-	if o.marked(format.LimitRatio) != 1 || got > 48<<20 {
+	if o.marked(format.LimitRatio) != 1 || got > 128<<20 {
 		t.Errorf("marks %v, %d KiB", o.marks, got>>10)
 	}
 }

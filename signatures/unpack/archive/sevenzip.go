@@ -24,6 +24,9 @@ func (sevenZip) Name() string { return "7z" }
 
 func (sevenZip) Reads(f *format.File) bool { return behind(f, sevenMagic, 0) >= 0 }
 
+// MayOverrun says that the library is not asked to come back.
+func (sevenZip) MayOverrun() bool { return true }
+
 func (sevenZip) Open(j *format.Job, f *format.File) error {
 	for at, tries := behind(f, sevenMagic, 0), 0; at >= 0 && tries < 8; at, tries = behind(f, sevenMagic, at+1), tries+1 {
 		b := f.Data[at:]
@@ -220,6 +223,9 @@ func (a *sevenArchive) folder(s *sevenInfo, i, stream int, members []sevenFile) 
 		wrong := err == nil && !cut && !short && s.hasSum[stream+k] && crc32.ChecksumIEEE(data) != s.sums[stream+k]
 		a.j.Done(data)
 		switch {
+		case err != nil && fo.farther():
+			a.j.Mark(a.f, format.LimitBytes, "7z: dictionary")
+			return nil
 		case err != nil:
 			return fmt.Errorf("%q: %w", m.name, err)
 		case short:

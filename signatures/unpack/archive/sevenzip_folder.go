@@ -185,6 +185,22 @@ func (f *sevenFolder) bounded() (coders []sevenCoder, memory int, err error) {
 	return out, memory, nil
 }
 
+// farther says that a coder may look back farther than it is let.
+func (f *sevenFolder) farther() bool {
+	for i, c := range f.coders {
+		if f.sizes[i] <= sevenDictMax {
+			continue
+		}
+		switch {
+		case c.id == sevenLZMA && len(c.props) == 5 && le32(c.props[1:]) > sevenDictMax:
+			return true
+		case c.id == sevenLZMA2 && len(c.props) == 1 && c.props[0] <= 40 && (2|uint64(c.props[0]&1))<<(c.props[0]/2+11) > sevenDictMax:
+			return true
+		}
+	}
+	return false
+}
+
 // open decodes the folder: it writes an archive of one folder and one file, and has
 // the library read that.
 func (f *sevenFolder) open(j *format.Job, data []byte, s *sevenInfo, key string) (r io.Reader, err error) {

@@ -100,7 +100,7 @@ func TestSevenZipMemory(t *testing.T) {
 		"files":   {files(big), format.Damaged, 1 << 20},
 		"streams": {append(sub, 0, 0, 0), format.Damaged, 1 << 20},
 		"packs":   {append(append([]byte{1, 4, 6, 0}, big...), 9, 0), format.Damaged, 1 << 20},
-		"lzma":    {coder([]byte(sevenLZMA), 0x5d, 0xff, 0xff, 0xff, 0xff), format.Damaged, 40 << 20},
+		"lzma":    {coder([]byte(sevenLZMA), 0x5d, 0xff, 0xff, 0xff, 0xff), format.LimitBytes, 40 << 20},
 		"lzma2":   {coder([]byte(sevenLZMA2), 40), format.Damaged, 40 << 20},
 		"ppmd":    {coder([]byte(sevenPPMd), 6, 0, 0, 0, 0xf0), format.LimitBytes, 1 << 20},
 		"aes":     {coder([]byte(sevenAES), 0x80|24, 0, 1), format.Encrypted, 1 << 20},
@@ -128,4 +128,25 @@ func TestSevenZipDamage(t *testing.T) {
 
 func FuzzSevenZip(f *testing.F) {
 	fuzz(f, sevenZip{}, "solid.7z", "ppmd.7z", "bcj2.7z", "plainheader.7z", "members.7z", "names.7z")
+}
+
+// TestSevenZipFarther: what is cut down is a limit, not damage.
+func TestSevenZipFarther(t *testing.T) {
+	for _, c := range []struct {
+		id, props string
+		size      uint64
+		want      bool
+	}{
+		{sevenLZMA, "\x5d\x00\x00\x00\x04", 40 << 20, true}, // 64 MiB
+		{sevenLZMA, "\x5d\x00\x00\x00\x04", 30 << 20, false},
+		{sevenLZMA, "\x5d\x00\x00\x00\x02", 40 << 20, false}, // 32 MiB
+		{sevenLZMA2, "\x1c", 40 << 20, true},                 // 64 MiB
+		{sevenLZMA2, "\x1a", 40 << 20, false},                // 32 MiB
+		{sevenPPMd, "\x06\x00\x00\x00\x04", 40 << 20, false},
+	} {
+		f := sevenFolder{coders: []sevenCoder{{id: c.id, in: 1, props: []byte(c.props)}}, sizes: []uint64{c.size}}
+		if got := f.farther(); got != c.want {
+			t.Errorf("%x, %x, %d: %v", c.id, c.props, c.size, got)
+		}
+	}
 }

@@ -148,7 +148,7 @@ func openGzip(b []byte) (io.Reader, string, error) {
 }
 
 func (g *gzipReader) Read(p []byte) (int, error) {
-	for {
+	for range emptyRun {
 		n, err := g.z.Read(p)
 		if errors.Is(err, gzip.ErrChecksum) {
 			g.wrong, err = err, io.EOF
@@ -174,6 +174,7 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 		}
 		g.z.Multistream(false)
 	}
+	return 0, nil
 }
 
 func (g *gzipReader) end() error {

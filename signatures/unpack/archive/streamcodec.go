@@ -60,8 +60,12 @@ var (
 
 func newXZ(b []byte, room int64) io.Reader { return &xzReader{b: b, check: -1, room: room} }
 
+// emptyRun is how many empty blocks or members a reader passes over before it comes
+// back, so that the clock is looked at.
+const emptyRun = 256
+
 func (x *xzReader) Read(p []byte) (int, error) {
-	for {
+	for range emptyRun {
 		if x.block != nil {
 			n, err := x.block.Read(p)
 			if err == nil || err != io.EOF {
@@ -76,6 +80,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	return 0, nil
 }
 
 // next goes to the next block.
@@ -117,12 +122,16 @@ func (x *xzReader) next() error {
 		return err
 	}
 	made, length := xzChunks(x.b[size:])
+	x.after = size + (length+3)&^3 + x.check
+	if made == 0 { // no decoder is made for nothing
+		x.b = x.b[min(x.after, len(x.b)):]
+		return nil
+	}
 	window := min(dictionary, max(made, lzma.MinDictCap))
 	if window > max(x.room, lzma.MinDictCap) {
 		window = max(x.room, lzma.MinDictCap)
 	}
 	x.block, err = lzma.Reader2Config{DictCap: int(min(window, largestWindow))}.NewReader2(bytes.NewReader(x.b[size : size+length]))
-	x.after = size + (length+3)&^3 + x.check
 	if err != nil {
 		return err
 	}

@@ -14,13 +14,13 @@ import (
 // space and comments that readers pass over.
 func TestPDFHeaders(t *testing.T) {
 	for header, want := range map[string]string{
-		"7 0 obj":                        "7 0",
-		"7\x000\x0cobj":                  "7 0",
-		"7 0obj":                         "7 0",
-		"7 0%x\nobj":                     "7 0",
-		"7 0 %9\nobj":                    "7 0",
-		"7 %x\n0 obj":                    "7 0",
-		"7%x\r0%y\r\n%z 1\n\n% 4 0\nobj": "7 0",
+		"7 0 obj":                      "7 0",
+		"7\x000\x0cobj":                "7 0",
+		"7 0obj":                       "7 0",
+		"7 0%x\nobj":                   "7 0",
+		"7 0 %9\nobj":                  "7 0",
+		"7 %x\n0 obj":                  "7 0",
+		"7%x\r0%y\r\n%z 1\n\n% a\nobj": "7 0",
 		"7" + strings.Repeat(" ", 5000) + "0 obj":  "7 0",
 		"7 " + strings.Repeat("0", 300) + "0 obj":  "7 0",
 		strings.Repeat("0", 100) + "7 0000001 obj": "7 1",
