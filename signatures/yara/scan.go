@@ -12,7 +12,7 @@ package yara
 // // failed_string is the index of the string whose verification failed, or -1.
 // static int64_t failed_string(void* scanner) {
 //   YR_STRING* s = ((YR_SCAN_CONTEXT*) scanner)->last_error_string;
-//   return s == NULL ? -1 : s->idx;
+//   return s == NULL ? -1 : (int64_t) s->idx;
 // }
 //
 // static YR_RULE* rule_of_failed(void* scanner) {
@@ -66,8 +66,11 @@ const (
 	// maxLeftOut bounds how many strings a scan passes over because data drives them
 	// beyond the library's bounds.
 	maxLeftOut = 16
-	// maxExternal bounds the value of an external variable, in bytes.
-	maxExternal = 4096
+	// maxExternal bounds the value of an external variable, in bytes: of a longer
+	// one the end is kept. shortExternal is the bound where data drives a regular
+	// expression over one beyond the library's bounds, which has 1,024 places that it
+	// may be in at a time.
+	maxExternal, shortExternal = 512, 48
 	// noTryCatch keeps libyara from putting its own handlers in the place of the
 	// Go runtime's for SIGBUS and SIGSEGV while it scans: SCAN_FLAGS_NO_TRYCATCH,
 	// which go-yara does not name.
@@ -208,11 +211,18 @@ func (g *group) scan(data []byte, f *Facts, limit time.Duration) ([]Match, error
 	if err != nil {
 		return nil, err
 	}
-	if err := s.set(g.externals, f); err != nil {
-		s.Destroy()
-		return nil, err
+	end := time.Now().Add(limit)
+	var matches []Match
+	var keep bool
+	for _, most := range []int{maxExternal, shortExternal} {
+		if err := s.set(g.externals, f, most); err != nil {
+			s.Destroy()
+			return nil, err
+		}
+		if matches, keep, err = s.scan(data, time.Until(end)); !errors.Is(err, errExternal) {
+			break
+		}
 	}
-	matches, keep, err := s.scan(data, limit)
 	if keep {
 		g.give(s)
 	} else {
@@ -259,7 +269,11 @@ func (s *scanner) scan(data []byte, limit time.Duration) (matches []Match, keep 
 		case C.ERROR_SCAN_TIMEOUT:
 			return matches, true, errors.Join(ErrTime, why)
 		case C.ERROR_TOO_MANY_RE_FIBERS:
-			if i := C.failed_string(s.context); i >= 0 && len(left) < maxLeftOut {
+			i := C.failed_string(s.context)
+			if i < 0 { // it was not a string of a rule, but a condition on an external
+				return matches, false, fmt.Errorf("scanning: %w: %w", errExternal, err)
+			}
+			if len(left) < maxLeftOut {
 				left = append(left, i)
 				space, _ := strconv.Atoi(C.GoString(C.failed_namespace(s.context)))
 				bad := Match{Rule: C.GoString(C.failed_rule(s.context)), File: s.files[space]}
@@ -308,12 +322,17 @@ func newScanner(g *group) (*scanner, error) {
 	return s, nil
 }
 
-// set gives the externals their values, those that differ from the last scan's.
-func (s *scanner) set(list []external, f *Facts) error {
+// errExternal says that a regular expression over an external variable went beyond
+// the library's bounds.
+var errExternal = errors.New("a condition on an external variable")
+
+// set gives the externals their values, of most bytes, those that differ from the
+// last scan's.
+func (s *scanner) set(list []external, f *Facts, most int) error {
 	for i, e := range list {
 		value := e.value(f)
-		if len(value) > maxExternal {
-			value = value[:maxExternal]
+		if len(value) > most {
+			value = value[len(value)-most:]
 		}
 		if value == s.values[i] {
 			continue
