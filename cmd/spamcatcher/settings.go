@@ -29,7 +29,7 @@ var settings = slices.Concat([]setting[Config]{
 	list("spamassassin_rules", "rule files (.cf) of SpamAssassin, and directories of them", nil, func(c *Config) *[]string { return &c.SpamAssassin }, notEmpty),
 	text("update.url", "address of the rule channel, a directory that is served by https; none: none is asked", nil, func(c *Config) *string { return &c.UpdateURL }, checkUpdateURL),
 	list("update.key", "public keys (minisign), or files with them, one of which signs the channel's rules; without one none of them is believed", nil, func(c *Config) *[]string { return &c.UpdateKeys }, checkUpdateKey),
-	number("update.share", "per cent of the recent messages whose outcome newer rules may change", 2, func(c *Config) *int { return &c.UpdateShare }, 0, 100),
+	number("update.share", "per cent of the recent messages that newer rules may harm", 2, func(c *Config) *int { return &c.UpdateShare }, 0, 100),
 	flag("signatures.builtin", "look for the signatures inside the program", true, func(c *Config) *bool { return &c.BuiltinSignatures }),
 	list("signatures.directories", "directories of YARA rules (.yar, .yara) and of ClamAV's signatures (.hdb, .hsb, .ndb, .ldb)", nil, func(c *Config) *[]string { return &c.SignatureDirs }, notEmpty),
 	duration("signatures.time", "milliseconds that opening one message's attachments, and looking for signatures in them, may take", 2*time.Second, time.Millisecond, func(c *Config) *time.Duration { return &c.UnpackTime }, 10*time.Millisecond, time.Hour),
