@@ -27,7 +27,8 @@ export SPAMCATCHER_SHARED ?= $(abspath ../shared)
 ifeq ($(CGO_ENABLED),1)
 BUILD_PACKAGES := gcc libc6-dev pkg-config libyara-dev liblzma-dev libbz2-dev zlib1g-dev
 endif
-PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3 spamassassin e2fsprogs mount
+PEER_PACKAGES  := swaks libnet-ssleay-perl postfix strace python3 spamassassin e2fsprogs mount \
+                  minisign openssl qpdf qrencode p7zip-full bzip2 xz-utils clamav-daemon clamav-testfiles
 
 FUZZTIME ?= 20s
 

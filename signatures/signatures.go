@@ -271,7 +271,12 @@ func (w *work) scan(f *format.File) {
 	if w.set.rules == nil {
 		return
 	}
-	matches, err := w.set.rules.Scan(w.ctx, f.Data, w.facts(f), time.Until(w.walk.End()))
+	left := time.Until(w.walk.End())
+	if left <= 0 {
+		w.add(incomplete, f.Path(), 0)
+		return
+	}
+	matches, err := w.set.rules.Scan(w.ctx, f.Data, w.facts(f), left)
 	switch {
 	case errors.Is(err, yara.ErrTime):
 		w.add(incomplete, f.Path(), 0)
