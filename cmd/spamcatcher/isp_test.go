@@ -182,6 +182,7 @@ func TestISP(t *testing.T) {
 	if !strings.Contains(m.To[0], "a@tag.customers.isp.example") {
 		t.Errorf("the message for tag went to %v", m.To)
 	}
+	waitFor(t, "the end of its delivery", func() bool { return len(listed(t, state, queue.Filter{Active: true})) == 0 })
 	held := listed(t, state, queue.Filter{Held: true})
 	if len(held) != 1 || held[0].Recipients[0].Address != "a@hold.customers.isp.example" {
 		t.Errorf("held: %+v", held)
