@@ -211,7 +211,7 @@ func TestBombsAtOnce(t *testing.T) {
 // bombsMemory is what a gateway may take under twenty bombs at once. One bomb alone
 // keeps within bombMemory; here the collector of garbage is late by up to as much
 // again as is in use.
-const bombsMemory = 320 << 20
+const bombsMemory = 512 << 20
 
 // salvo sends mails to a gateway of its own, all at once, and returns how much
 // memory it had at most.

@@ -24,6 +24,7 @@ type Gate struct {
 
 	freeing sync.Mutex
 	took    time.Duration // to give memory back
+	freed   time.Time     // when that was done last
 
 	mu      sync.Mutex
 	width   int
@@ -123,13 +124,15 @@ func (g *Gate) leave(owner string) {
 
 // free gives memory back. What a job held is garbage in large pieces, which the
 // collector would leave until as much again is held: it is given back before the
-// next job comes in, if that takes less time than the job did.
+// next job comes in, if that takes less time than the job did, or than has passed
+// since it was done last.
 func (g *Gate) free(entered time.Time) {
 	g.freeing.Lock()
 	defer g.freeing.Unlock()
-	if began := time.Now(); began.Sub(entered) >= g.took {
+	if began := time.Now(); began.Sub(entered) >= g.took || began.Sub(g.freed) >= g.took {
 		debug.FreeOSMemory()
-		g.took = time.Since(began)
+		g.freed = time.Now()
+		g.took = g.freed.Sub(began)
 	} else {
 		g.took -= g.took / 8 // that one was slow need not mean that the next is
 	}
