@@ -14,6 +14,7 @@ import (
 	"spamcatcher/signatures"
 	"spamcatcher/signatures/unpack/format"
 	. "spamcatcher/signatures/unpack/unpacktest"
+	"spamcatcher/signatures/yara"
 )
 
 // stuck is a decoder that never looks at the clock until it is freed.
@@ -85,7 +86,7 @@ func TestBeforeDeadline(t *testing.T) {
 		if got := found(hits); err != nil || !slices.Contains(got, signatures.Symbol) {
 			t.Errorf("%v, %v", hits, err)
 		}
-		if len(hits) < 2 {
+		if len(hits) < 2 && yara.Available() == nil { // without YARA nothing takes that long
 			t.Errorf("nothing says that not all was looked at: %v", hits)
 		}
 		cancel()
