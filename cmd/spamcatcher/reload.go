@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -137,7 +138,11 @@ func (s *service) warn(c *Config, lists []error) {
 			s.log.Warn("sender list", "warning", fmt.Sprintf("%d more bad lines (spamcatcher config check shows them)", len(lists)-i))
 			break
 		}
-		s.log.Warn("sender list", "warning", w)
+		about := "sender list"
+		if errors.As(w, new(signatureWarning)) {
+			about = "signatures"
+		}
+		s.log.Warn(about, "warning", w)
 	}
 }
 

@@ -62,6 +62,9 @@ func loadSignatures(c *Config, old *knownSignatures) (*knownSignatures, error) {
 // maxProblems bounds what is said of files of signatures.
 const maxProblems = 10
 
+// A signatureWarning is about signatures, among warnings about other files.
+type signatureWarning struct{ error }
+
 // warnings are what an administrator must know of the signatures in force.
 func (k *knownSignatures) warnings() []error {
 	var list []error
@@ -82,6 +85,9 @@ func (k *knownSignatures) warnings() []error {
 			n += of
 		}
 		list = append(list, fmt.Errorf("signatures: %d of ClamAV's cannot be translated: %s", n, reasonsText(r.Skipped)))
+	}
+	for i := range list {
+		list[i] = signatureWarning{list[i]}
 	}
 	return list
 }

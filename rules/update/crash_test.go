@@ -146,7 +146,7 @@ func TestKilledAtRandom(t *testing.T) {
 func TestKilledAtEverySyscall(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("strace is not installed: no process is killed at its system calls")
+		t.Skip("SKIPPED: strace is not installed: no process is killed at its system calls")
 	}
 	if out, err := exec.Command(strace, "-f", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		t.Skipf("strace cannot trace here: %v: %s", err, out)

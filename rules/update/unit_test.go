@@ -19,7 +19,7 @@ import (
 func TestMinisign(t *testing.T) {
 	tool, err := exec.LookPath("minisign")
 	if err != nil {
-		t.Skip("minisign is not installed: whether it and we understand each other is not tested")
+		t.Skip("SKIPPED: minisign is not installed: whether it and we understand each other is not tested")
 	}
 	dir := t.TempDir()
 	run := func(args ...string) error {
@@ -90,7 +90,7 @@ func TestMinisign(t *testing.T) {
 // TestEncryptedKey: a key with a password signs with it and not without.
 func TestEncryptedKey(t *testing.T) {
 	if testing.Short() {
-		t.Skip("an encrypted key takes a gigabyte of memory and some seconds")
+		t.Skip("SKIPPED: an encrypted key takes a gigabyte of memory and some seconds")
 	}
 	public, secret, err := NewKey("open sesame")
 	if err != nil {

@@ -107,7 +107,7 @@ func (d daemon) find(t *testing.T, file string) []string {
 func TestLikeClamd(t *testing.T) {
 	const seed = 1
 	if testing.Short() {
-		t.Skip("comparing with clamd takes seconds")
+		t.Skip("SKIPPED: comparing with clamd takes seconds")
 	}
 	m := newMaker(seed)
 	var ndb, ldb strings.Builder

@@ -117,7 +117,7 @@ func generate(t testing.TB, name string, n, width int) {
 // seconds and under 100 MB. It prints the figures.
 func TestMillionHashes(t *testing.T) {
 	if testing.Short() {
-		t.Skip("loading millions of hashes takes seconds")
+		t.Skip("SKIPPED: loading millions of hashes takes seconds")
 	}
 	for _, c := range []struct {
 		n, width int

@@ -117,7 +117,7 @@ func TestCMS(t *testing.T) {
 func TestCMSOpenSSL(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Skip("NOT RUN: there is no openssl here")
+		t.Skip("SKIPPED: there is no openssl here")
 	}
 	dir := t.TempDir()
 	data := text(100_000)

@@ -148,7 +148,7 @@ func TestForeign(t *testing.T) {
 	const dir = "/usr/share/clamav-testfiles"
 	want, err := os.ReadFile(filepath.Join(dir, "clam.exe"))
 	if err != nil {
-		t.Skip("the Debian package clamav-testfiles is not installed: files of other programs are not tried")
+		t.Skip("SKIPPED: the Debian package clamav-testfiles is not installed: files of other programs are not tried")
 	}
 	for name, x := range map[string]format.Format{
 		"clam.7z": sevenZip{}, "clam.cab": cab{}, "clam.arj": arj{}, "clam.tnef": tnef{}, "clam.exe.szdd": szdd{}, "clam.exe.binhex": binhex{},

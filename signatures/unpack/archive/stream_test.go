@@ -231,12 +231,12 @@ func TestLzipMembers(t *testing.T) {
 func TestXZFilters(t *testing.T) {
 	xz, err := exec.LookPath("xz")
 	if err != nil {
-		t.Skip("NOT RUN: there is no xz here")
+		t.Skip("SKIPPED: there is no xz here")
 	}
 	// A program: calls and jumps, near each other and in rows.
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
-		t.Skip("NOT RUN: ", err)
+		t.Skip("SKIPPED: ", err)
 	}
 	program = program[min(len(program), 1<<20):min(len(program), 3<<19)]
 	calls := make([]byte, 0, 100_000)
